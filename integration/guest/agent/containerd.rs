@@ -1,0 +1,173 @@
+//! Starts and stops the node's containerd and image registry, and knows when they are up: containerd tells the
+//! way a systemd service does (`NOTIFY_SOCKET`, `READY=1`), once every plugin is ready.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ballast_integration::node::protocol::Engine;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+const STATE: &str = "/run/ballast-node";
+const CGROUP: &str = "/sys/fs/cgroup/system.slice/containerd.service";
+/// A node that takes longer is broken; the time only bounds how long a person waits for the message.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+/// What containerd gets to stop by itself before it is killed.
+const STOP_DEADLINE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+
+/// What `start` needs to know later, when a test calls `node-containerd` without arguments.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Service {
+    program: String,
+    config: String,
+    log: String,
+    path: String,
+}
+
+/// Starts the registry and containerd, and returns when containerd is ready.
+pub(crate) fn start_engine(engine: &Engine, path: &str, logs: &str) -> Result<()> {
+    fs::create_dir_all(STATE).with_context(|| format!("create {STATE}"))?;
+    if let Some((program, arguments)) = engine.registry.split_first() {
+        let log = append(&format!("{logs}/registry.log"))?;
+        Command::new(program)
+            .args(arguments)
+            .env("PATH", path)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("duplicate the registry's log")?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start the image registry {program}"))?;
+    }
+    let service = Service {
+        program: format!("{}/containerd", engine.directory),
+        config: engine.config.clone(),
+        log: format!("{logs}/containerd.log"),
+        path: path.to_owned(),
+    };
+    let path = service_file();
+    fs::write(&path, serde_json::to_vec(&service)?).with_context(|| format!("write {path}"))?;
+    start()
+}
+
+/// `node-containerd <verb>`.
+pub(crate) fn command(verb: &str) -> Result<()> {
+    match verb {
+        "start" => start(),
+        "stop" => stop(Signal::TERM),
+        "kill" => stop(Signal::KILL),
+        "restart" => stop(Signal::TERM).and_then(|()| start()),
+        _ => bail!("unknown verb {verb}: start, stop, restart or kill"),
+    }
+}
+
+fn start() -> Result<()> {
+    let path = service_file();
+    let service: Service = match fs::read(&path) {
+        Ok(content) => serde_json::from_slice(&content).with_context(|| format!("read {path}"))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!("this node was booted without containerd"),
+        Err(error) => return Err(error).with_context(|| format!("read {path}")),
+    };
+    if let Some(pid) = running()? {
+        bail!("containerd is running already (pid {})", pid.as_raw_nonzero());
+    }
+    let socket = format!("{STATE}/containerd-notify.sock");
+    remove_if_present(&socket)?;
+    let notify = UnixDatagram::bind(&socket).with_context(|| format!("bind {socket}"))?;
+    let log = append(&service.log)?;
+    let child = Command::new(&service.program)
+        .args(["--config", &service.config])
+        .env("PATH", &service.path)
+        .env("NOTIFY_SOCKET", &socket)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("duplicate containerd's log")?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("start {}", service.program))?;
+    fs::create_dir_all(CGROUP).with_context(|| format!("create {CGROUP}"))?;
+    fs::write(format!("{CGROUP}/cgroup.procs"), child.id().to_string())
+        .context("move containerd into its cgroup")?;
+    fs::write(pid_file(), child.id().to_string()).context("write containerd's pid")?;
+    wait_until_ready(child, notify)
+        .with_context(|| format!("containerd did not come up, see {}", service.log))
+}
+
+/// Returns at the first of: READY=1, containerd's death, the deadline.
+fn wait_until_ready(mut child: Child, notify: UnixDatagram) -> Result<()> {
+    let (sender, outcome) = mpsc::channel();
+    let died = sender.clone();
+    thread::spawn(move || {
+        // The receiver is gone when containerd outlives its start.
+        drop(died.send(match child.wait() {
+            Ok(status) => Err(format!("it ended with {status}")),
+            Err(error) => Err(format!("wait: {error}")),
+        }));
+    });
+    thread::spawn(move || {
+        let mut message = [0; 512];
+        while let Ok(length) = notify.recv(&mut message) {
+            if message[..length].split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
+                drop(sender.send(Ok(())));
+            }
+        }
+    });
+    match outcome.recv_timeout(START_DEADLINE) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(reason)) => bail!(reason),
+        Err(_) => bail!("not ready after {} s", START_DEADLINE.as_secs()),
+    }
+}
+
+fn stop(signal: Signal) -> Result<()> {
+    let Some(pid) = running()? else { bail!("containerd is not running") };
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("open containerd's pidfd")?;
+    for signal in [signal, Signal::KILL] {
+        pidfd_send_signal(&pidfd, signal).context("signal containerd")?;
+        let mut events = [PollFd::new(&pidfd, PollFlags::IN)];
+        if poll(&mut events, Some(&STOP_DEADLINE)).context("wait for containerd's end")? > 0 {
+            return remove_if_present(&pid_file());
+        }
+    }
+    bail!("containerd (pid {}) survived SIGKILL", pid.as_raw_nonzero())
+}
+
+/// containerd's pid, when the process we started still lives.
+fn running() -> Result<Option<Pid>> {
+    let text = match fs::read_to_string(pid_file()) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("read containerd's pid"),
+    };
+    let pid: i32 = text.trim().parse().context("containerd's pid")?;
+    let command = fs::read_to_string(Path::new("/proc").join(text.trim()).join("comm")).unwrap_or_default();
+    Ok(if command.trim() == "containerd" { Pid::from_raw(pid) } else { None })
+}
+
+fn service_file() -> String {
+    format!("{STATE}/containerd.json")
+}
+
+fn pid_file() -> String {
+    format!("{STATE}/containerd.pid")
+}
+
+fn append(path: &str) -> Result<File> {
+    File::options().create(true).append(true).open(path).with_context(|| format!("open {path}"))
+}
+
+fn remove_if_present(path: &str) -> Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("remove {path}")),
+    }
+}

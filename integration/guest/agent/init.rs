@@ -1,0 +1,61 @@
+//! PID 1: what a kernel needs before anything else can run, and reaping. Knows nothing of containers.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, WaitOptions};
+
+use crate::mounts;
+
+/// Brings the node up, serves until the server ends, and powers off.
+pub(crate) fn run(channel: &str) -> Result<()> {
+    let outcome = bring_up_and_serve(channel);
+    if let Err(error) = &outcome {
+        eprintln!("node-agent: {error:#}");
+    }
+    // Nothing on the node outlives it, so there is nothing to flush.
+    rustix::system::reboot(rustix::system::RebootCommand::PowerOff).context("power off")
+}
+
+fn bring_up_and_serve(channel: &str) -> Result<()> {
+    mounts::mount_kernel_filesystems()?;
+    enable_controllers()?;
+    rustix::system::sethostname(b"ballast-node").context("set the host name")?;
+    for (key, value) in [
+        ("net/ipv4/ip_forward", "1"),
+        // What systemd sets: pods may ping without a capability.
+        ("net/ipv4/ping_group_range", "0 2147483647"),
+        ("vm/overcommit_memory", "1"),
+    ] {
+        let path = format!("/proc/sys/{key}");
+        fs::write(&path, value).with_context(|| format!("write {path}"))?;
+    }
+    let server = Command::new("/proc/self/exe")
+        .arg0("node-agent")
+        .args(["serve", channel])
+        .spawn()
+        .context("start the command server")?;
+    reap_until(Pid::from_child(&server))
+}
+
+/// Every controller, for every child of the root.
+fn enable_controllers() -> Result<()> {
+    let root = "/sys/fs/cgroup";
+    let controllers =
+        fs::read_to_string(format!("{root}/cgroup.controllers")).context("read the controllers")?;
+    let enable: Vec<String> = controllers.split_whitespace().map(|name| format!("+{name}")).collect();
+    fs::write(format!("{root}/cgroup.subtree_control"), enable.join(" ")).context("enable the controllers")
+}
+
+/// Reaps whatever ends up here until `server` has ended.
+fn reap_until(server: Pid) -> Result<()> {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, _))) if pid == server => return Ok(()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno).context("wait for children"),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The black box around Ballast: a test node with a real containerd, and what is run on it.
+//!
+//! `cargo xtask` is the door for people and CI; [`node::Node`] is the door for code. Knows Ballast only by its
+//! binaries.
+#![forbid(unsafe_code)]
+
+pub mod node;
+pub mod progress;
+pub mod setup;
+pub mod tools;

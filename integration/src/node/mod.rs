@@ -1,0 +1,140 @@
+//! The test node: a place with unified cgroup v2 where commands run as root and may break things.
+//!
+//! [`Node::boot`] returns when the node serves; [`Node::command`] runs something on it; dropping the node ends
+//! every process of it and leaves nothing behind but its logs.
+
+mod channel;
+pub mod command;
+pub mod protocol;
+pub mod shell;
+mod uml;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::progress::{self, Progress};
+use crate::setup::kernel::KernelChoice;
+use crate::setup::layout::Layout;
+use crate::setup::{self, Guest};
+use channel::Channel;
+use command::NodeCommand;
+use protocol::{BootConfig, Request, Share};
+
+/// Boots whose logs are kept.
+const KEPT_LOGS: usize = 10;
+
+/// What kind of node, and what runs on it.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Which user-mode Linux kernel.
+    pub kernel: KernelChoice,
+    /// Bytes.
+    pub memory: u64,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { kernel: KernelChoice::Fast, memory: 4 << 30 }
+    }
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    channel: Channel,
+    kernel: uml::Kernel,
+    logs: PathBuf,
+}
+
+impl Node {
+    /// Prepares what is missing and boots.
+    ///
+    /// # Errors
+    /// The step that failed, with the path of its log.
+    pub fn boot(layout: &Layout, progress: &Progress, options: &NodeOptions) -> Result<Self> {
+        let guest = setup::guest(layout, progress, options.kernel)?;
+        let logs = logs_of_next_boot(layout)?;
+        progress
+            .step("boot", |_| Self::start(layout, &guest, options, logs.clone()))
+            .with_context(|| format!("the node did not come up, its logs: {}", logs.display()))
+    }
+
+    fn start(layout: &Layout, guest: &Guest, options: &NodeOptions, logs: PathBuf) -> Result<Self> {
+        let machine = uml::Machine {
+            kernel: guest.kernel.directory.clone(),
+            execution: guest.kernel.execution,
+            image: guest.image.clone(),
+            memory: options.memory,
+            console_log: logs.join("console.log"),
+        };
+        let (kernel, serial) = uml::Kernel::start(&machine)?;
+        let config = BootConfig {
+            shares: vec![share(layout.workspace(), false), share(layout.target(), false), share(&logs, true)],
+            path: vec![layout.bin().display().to_string()],
+            logs: logs.display().to_string(),
+            engine: None,
+        };
+        let writer = serial.try_clone().context("duplicate the serial line")?;
+        let channel =
+            Channel::connect(serial, writer, config).with_context(|| console_tail(&machine.console_log))?;
+        Ok(Self { channel, kernel, logs })
+    }
+
+    /// A command to run on the node.
+    pub fn command<S: Into<String>>(&self, argv: impl IntoIterator<Item = S>) -> NodeCommand {
+        NodeCommand::new(self.channel.clone(), argv.into_iter().map(Into::into).collect())
+    }
+
+    /// Where this boot's logs are (`console.log`, `containerd.log`): a host path, writable on the node under the
+    /// same name.
+    #[must_use]
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// Powers the node off and waits until it is gone.
+    ///
+    /// # Errors
+    /// When the node died before.
+    pub fn shutdown(mut self) -> Result<()> {
+        self.channel.send(&Request::PowerOff)?;
+        self.kernel.wait();
+        Ok(())
+    }
+}
+
+fn share(path: &Path, writable: bool) -> Share {
+    let path = path.display().to_string();
+    Share { hostfs: Some(format!("{}{path}", uml::HOSTFS_ROOT)), path, writable }
+}
+
+fn console_tail(path: &Path) -> String {
+    match progress::tail(path, 2_000) {
+        Ok(text) => format!("the kernel printed:\n{}", text.trim_end()),
+        Err(error) => format!("the kernel's console log {}: {error}", path.display()),
+    }
+}
+
+/// A new directory for this boot's logs; those of old boots are removed.
+fn logs_of_next_boot(layout: &Layout) -> Result<PathBuf> {
+    let parent = layout.node().join("log");
+    let mut numbers: Vec<u64> = std::fs::read_dir(&parent)
+        .with_context(|| format!("read {}", parent.display()))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("boot-")?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    for old in numbers.iter().rev().skip(KEPT_LOGS) {
+        setup::cache::remove(&parent.join(format!("boot-{old}")))?;
+    }
+    let mut next = numbers.last().map_or(1, |last| last + 1);
+    loop {
+        let logs = parent.join(format!("boot-{next}"));
+        match std::fs::create_dir(&logs) {
+            Ok(()) => return Ok(logs),
+            // Another run took it between our look and now.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => next += 1,
+            Err(error) => return Err(error).with_context(|| format!("create {}", logs.display())),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Keeping built things: a lock between concurrent runs, keys that say what a thing was built from, and
+//! replacement in one step.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+use sha2::{Digest, Sha256};
+
+/// Held while the cache is changed; released when dropped, or when the process dies.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for other runs to finish their set-up.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened or locked.
+    pub fn acquire(path: &Path) -> Result<Self> {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .with_context(|| format!("open the lock {}", path.display()))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            eprintln!("  waiting for another run to finish its set-up");
+            flock(&file, FlockOperation::LockExclusive)
+                .with_context(|| format!("lock {}", path.display()))?;
+        }
+        Ok(Self { _file: file })
+    }
+}
+
+/// What something was built from, as a short name.
+#[derive(Debug, Default)]
+pub struct Key(Sha256);
+
+impl Key {
+    /// Adds an input.
+    #[must_use]
+    pub fn with(mut self, input: impl AsRef<[u8]>) -> Self {
+        let input = input.as_ref();
+        self.0.update(input.len().to_le_bytes());
+        self.0.update(input);
+        self
+    }
+
+    /// Adds a file's content or, for a directory, that of every file below it with its name.
+    ///
+    /// # Errors
+    /// When something there cannot be read.
+    pub fn with_tree(mut self, path: &Path) -> Result<Self> {
+        let context = || format!("read {}", path.display());
+        if !path.is_dir() {
+            return Ok(self.with(fs::read(path).with_context(context)?));
+        }
+        let mut entries = fs::read_dir(path)
+            .with_context(context)?
+            .collect::<io::Result<Vec<_>>>()
+            .with_context(context)?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            self = self.with(entry.file_name().as_encoded_bytes()).with_tree(&entry.path())?;
+        }
+        Ok(self)
+    }
+
+    /// Sixteen hexadecimal digits.
+    #[must_use]
+    pub fn finish(self) -> String {
+        self.0.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Removes a file or a whole directory; what is not there is fine.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes everything in `directory` whose name starts with `prefix`, except `keep`.
+///
+/// # Errors
+/// When the directory cannot be read or something cannot be removed.
+pub fn remove_others(directory: &Path, prefix: &str, keep: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))? {
+        let path = entry.with_context(|| format!("read {}", directory.display()))?.path();
+        let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
+        if ours && path != keep {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_tells_apart_inputs_that_are_joined_differently() {
+        let key = |inputs: &[&str]| inputs.iter().fold(Key::default(), |key, input| key.with(input)).finish();
+        assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
+        assert_eq!(key(&["ab", "c"]), key(&["ab", "c"]));
+    }
+
+    #[test]
+    fn only_others_with_the_prefix_are_removed() {
+        let directory = std::env::temp_dir().join(format!("ballast-cache-{}", std::process::id()));
+        fs::create_dir_all(directory.join("tree-old/inside")).unwrap();
+        for name in ["tree-new", "image-old"] {
+            fs::write(directory.join(name), "").unwrap();
+        }
+        remove_others(&directory, "tree-", &directory.join("tree-new")).unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["image-old", "tree-new"]);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

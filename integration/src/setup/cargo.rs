@@ -1,0 +1,106 @@
+//! Static builds of this workspace's programs and tests for the node.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::layout::Layout;
+use crate::progress::StepLog;
+
+/// An executable that cargo built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executable {
+    /// The target's name: a program's, or an integration test's file name.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// Runs `cargo <arguments>` with static linking and returns the executables it built (or found up to date).
+///
+/// # Errors
+/// When cargo fails; its messages are in the log.
+pub fn build_static(layout: &Layout, log: &mut StepLog, arguments: &[&str]) -> Result<Vec<Executable>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(arguments)
+        .args(["--target", &target_triple(), "--message-format", "json-render-diagnostics"])
+        // With --target, build scripts and macros are not affected by these flags.
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env("CARGO_TARGET_DIR", layout.target())
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .current_dir(layout.workspace());
+    executables(&log.capture(&mut command)?)
+}
+
+/// The same machine's triple, with glibc: its static form has no run-time dependency.
+fn target_triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+fn executables(messages: &str) -> Result<Vec<Executable>> {
+    let mut found = Vec::new();
+    for line in messages.lines() {
+        let message: Message =
+            serde_json::from_str(line).with_context(|| format!("cargo's message {line}"))?;
+        if let (Some(path), Some(target)) = (message.executable, message.target) {
+            found.push(Executable { name: target.name, path });
+        }
+    }
+    Ok(found)
+}
+
+/// The one called `name`.
+///
+/// # Errors
+/// When cargo built none.
+pub fn find(executables: &[Executable], name: &str) -> Result<PathBuf> {
+    match executables.iter().find(|executable| executable.name == name) {
+        Some(executable) => Ok(executable.path.clone()),
+        None => bail!("cargo built no `{name}`"),
+    }
+}
+
+/// Puts a program where the node looks for it, in one step: a node that runs the old one keeps it.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn install(from: &Path, to: &Path) -> Result<()> {
+    let context = || format!("install {} as {}", from.display(), to.display());
+    let fresh = to.with_extension("new");
+    std::fs::copy(from, &fresh).with_context(context)?;
+    std::fs::rename(&fresh, to).with_context(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_found_among_cargos_other_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"name":"serde","kind":["lib"]},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"node-agent"},"executable":"/t/node-agent"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        let found = executables(messages).unwrap();
+        assert_eq!(find(&found, "node-agent").unwrap(), PathBuf::from("/t/node-agent"));
+        assert!(find(&found, "serde").unwrap_err().to_string().contains("serde"));
+    }
+}

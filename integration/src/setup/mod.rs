@@ -1,0 +1,44 @@
+//! Makes a fresh Debian machine with git, Rust and Go able to run everything here. Each part is built once and
+//! kept under `target/node`; a part whose inputs changed is built again.
+
+pub mod cache;
+pub mod cargo;
+pub mod kernel;
+pub mod layout;
+pub mod packages;
+pub mod rootfs;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::progress::Progress;
+use cache::Lock;
+use kernel::{Kernel, KernelChoice};
+use layout::Layout;
+
+/// What a user-mode Linux node is made of.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// The unpacked kernel.
+    pub kernel: Kernel,
+    /// The root file system.
+    pub image: PathBuf,
+}
+
+/// Prepares a node without container engine.
+///
+/// # Errors
+/// The step that failed, with the path of its log.
+pub fn guest(layout: &Layout, progress: &Progress, kernel: KernelChoice) -> Result<Guest> {
+    let _lock = Lock::acquire(&layout.node().join("lock"))?;
+    packages::install_missing(progress)?;
+    let agent = progress.step("node agent", |log| {
+        let arguments = ["build", "--package", "ballast-integration", "--bin", "node-agent"];
+        cargo::find(&cargo::build_static(layout, log, &arguments)?, "node-agent")
+    })?;
+    let tree = rootfs::prepare_tree(layout, progress)?;
+    let kernel = kernel::prepare(layout, progress, kernel, &tree)?;
+    let image = rootfs::prepare_image(layout, progress, &tree, &kernel, &agent)?;
+    Ok(Guest { kernel, image })
+}

@@ -1,0 +1,55 @@
+//! The Debian packages that this machine needs, installed when missing.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::progress::Progress;
+
+/// A package and what it is for.
+const PACKAGES: [(&str, &str); 8] = [
+    ("debian-archive-keyring", "checks what is downloaded for the node"),
+    ("e2fsprogs", "makes the node's disk"),
+    ("gcc", "links Rust programs, compiles runc's start-up code"),
+    ("libc6-dev", "static C library for Ballast's binary"),
+    ("libseccomp-dev", "runc, the yardstick, is linked with it"),
+    ("mmdebstrap", "builds the node's Debian tree"),
+    ("pkg-config", "finds libseccomp"),
+    ("protobuf-compiler", "generates containerd's interfaces"),
+];
+
+/// Installs what is missing, saying what and why.
+///
+/// # Errors
+/// When apt-get fails: no network, or not root.
+pub fn install_missing(progress: &Progress) -> Result<()> {
+    let missing: Vec<_> = PACKAGES.into_iter().filter(|(name, _)| !installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for (name, purpose) in &missing {
+        eprintln!("  needs {name}: {purpose}");
+    }
+    progress.step("packages", |log| {
+        let install = || {
+            let mut command = Command::new("apt-get");
+            command.env("DEBIAN_FRONTEND", "noninteractive");
+            command
+                .args(["install", "--yes", "--no-install-recommends"])
+                .args(missing.iter().map(|(name, _)| name));
+            command
+        };
+        // Package lists that are missing or old make the first attempt fail; only then are they fetched.
+        if log.run(&mut install()).is_ok() {
+            return Ok(());
+        }
+        log.run(Command::new("apt-get").arg("update"))?;
+        log.run(&mut install()).context("are you root, on Debian, with a network?")
+    })
+}
+
+fn installed(package: &str) -> bool {
+    let query =
+        Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Abbrev}", package]).output();
+    query.is_ok_and(|output| output.stdout.starts_with(b"ii"))
+}

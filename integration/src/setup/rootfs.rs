@@ -1,0 +1,139 @@
+//! The node's root file system: a Debian tree, and from it an ext4 image with the kernel's modules, the agent and
+//! the configuration under `integration/guest/files`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::cache::{self, Key};
+use super::kernel::Kernel;
+use super::layout::Layout;
+use crate::progress::Progress;
+
+/// The Debian release that the node runs.
+pub(crate) const SUITE: &str = "trixie";
+pub(crate) const MIRROR: &str = "http://deb.debian.org/debian";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// What is on the node, and why.
+const PACKAGES: [(&str, &str); 15] = [
+    ("apparmor", "critest loads profiles"),
+    ("ca-certificates", "Go programs expect it"),
+    ("crun", "the second yardstick"),
+    ("dbus", "the systemd-booting variant"),
+    ("e2fsprogs", "file systems for quota and io tests"),
+    ("iproute2", "networks of pods"),
+    ("iptables", "the CNI plugins call it"),
+    ("kmod", "the kernel loads modules through it"),
+    ("libseccomp2", "runc is linked with it"),
+    ("mount", "tests mount"),
+    ("nftables", "the CNI plugins' other way"),
+    ("procps", "tests look at processes"),
+    ("strace", "finding out what went wrong"),
+    ("sudo", "critest's AppArmor specs call it"),
+    ("systemd-sysv", "the systemd-booting variant"),
+];
+
+/// The image's size; sparse, so that it costs what is in it.
+const IMAGE_SIZE: &str = "12G";
+
+/// Builds the Debian tree, once per package list.
+///
+/// # Errors
+/// When mmdebstrap fails.
+pub fn prepare_tree(layout: &Layout, progress: &Progress) -> Result<PathBuf> {
+    let names = PACKAGES.map(|(name, _)| name).join(",");
+    let key = Key::default().with("1").with(SUITE).with(&names).finish();
+    let tree = layout.node().join(format!("tree-{key}"));
+    if !tree.exists() {
+        progress.step("root file system", |log| {
+            let fresh = layout.node().join("new-tree");
+            cache::remove(&fresh)?;
+            let source = format!("deb [signed-by={KEYRING}] {MIRROR} {SUITE} main");
+            log.run(
+                Command::new("mmdebstrap")
+                    .args(["--mode=root", "--variant=minbase"])
+                    .arg(format!("--include={names}"))
+                    .arg(format!("--keyring={KEYRING}"))
+                    .arg("--dpkgopt=path-exclude=/usr/share/man/*")
+                    .arg("--dpkgopt=path-exclude=/usr/share/doc/*")
+                    .arg("--dpkgopt=path-exclude=/usr/share/locale/*")
+                    .arg(SUITE)
+                    .arg(&fresh)
+                    .arg(source),
+            )?;
+            fs::rename(&fresh, &tree).with_context(|| format!("create {}", tree.display()))
+        })?;
+    }
+    cache::remove_others(layout.node(), "tree-", &tree)?;
+    Ok(tree)
+}
+
+/// Builds the image, once per tree, kernel, agent and configuration.
+///
+/// # Errors
+/// When a file cannot be staged or mkfs.ext4 fails.
+pub fn prepare_image(
+    layout: &Layout,
+    progress: &Progress,
+    tree: &Path,
+    kernel: &Kernel,
+    agent: &Path,
+) -> Result<PathBuf> {
+    let files = layout.workspace().join("integration/guest/files");
+    let name =
+        |path: &Path| path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+    let kernel_name = String::from_utf8_lossy(&name(&kernel.directory)).into_owned();
+    let key = Key::default()
+        .with("1")
+        .with(name(tree))
+        .with_tree(&files)?
+        .with_tree(agent)?
+        .with(IMAGE_SIZE)
+        .finish();
+    let prefix = format!("image-{kernel_name}-");
+    let image = layout.node().join(format!("{prefix}{key}.ext4"));
+    if !image.exists() {
+        progress.step("node image", |log| {
+            let stage = layout.node().join("new-stage");
+            cache::remove(&stage)?;
+            log.run(Command::new("cp").args(["--archive", "--link"]).arg(tree).arg(&stage))?;
+            let modules = kernel.directory.join("usr/lib/uml/modules");
+            let target = stage.join("usr/lib/modules");
+            log.run(Command::new("cp").args(["--archive", "--link"]).arg(&modules).arg(&target))?;
+            // Replaces, never writes through: the stage's files are links to the tree's.
+            let copy = ["--archive", "--remove-destination", "--no-preserve=ownership"];
+            log.run(Command::new("cp").args(copy).arg(files.join(".")).arg(&stage))?;
+            log.run(Command::new("install").arg("-D").arg(agent).arg(stage.join("usr/sbin/node-agent")))?;
+            let command = stage.join("usr/local/bin/node-containerd");
+            log.run(Command::new("ln").args(["-s", "/usr/sbin/node-agent"]).arg(&command))?;
+            let fresh = layout.node().join("new-image");
+            cache::remove(&fresh)?;
+            log.run(
+                // No journal: the image is never written, and what a boot writes is thrown away.
+                Command::new("mkfs.ext4")
+                    .args([
+                        "-q",
+                        "-O",
+                        "^has_journal",
+                        "-E",
+                        "root_owner=0:0",
+                        "-m",
+                        "0",
+                        "-L",
+                        "ballast-node",
+                        "-d",
+                    ])
+                    .arg(&stage)
+                    .arg(&fresh)
+                    .arg(IMAGE_SIZE),
+            )?;
+            cache::remove(&stage)?;
+            fs::rename(&fresh, &image).with_context(|| format!("create {}", image.display()))
+        })?;
+    }
+    cache::remove_others(layout.node(), &prefix, &image)?;
+    Ok(image)
+}
