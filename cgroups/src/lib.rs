@@ -1,1 +1,37 @@
-//! TODO
+//! One cgroup v2 directory: its place in the hierarchy, its limits and device rules, freezing, killing and removing
+//! what is in it, and its statistics.
+//!
+//! Everything here is synchronous and some of it blocks (a lower memory limit reclaims), so callers keep it off
+//! their event loops. It knows no container process, no protocol and no async runtime.
+
+#![forbid(unsafe_code)]
+
+mod cgroup;
+mod controllers;
+mod delete;
+mod devices;
+mod directory;
+mod error;
+mod events;
+mod freeze;
+mod hierarchy;
+mod limits;
+mod memory_events;
+mod path;
+mod place;
+mod processes;
+mod statistics;
+mod subtree;
+
+pub use cgroup::Cgroup;
+pub use controllers::Controllers;
+pub use devices::{BpfInstruction, DeviceAccess, DeviceKind, DevicePolicy};
+pub use error::{Error, Kind, Result};
+pub use hierarchy::Hierarchy;
+pub use limits::Limits;
+pub use memory_events::MemoryEventsFile;
+pub use path::{CgroupPath, PathFault, SystemdUnit};
+pub use statistics::{
+    CpuStatistics, HugetlbStatistics, IoStatistics, MemoryEvents, MemoryStat, MemoryStatistics,
+    PidsStatistics, Pressure, PressureLine, RdmaStatistics, Statistics, StatisticsReader,
+};

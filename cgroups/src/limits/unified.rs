@@ -1,0 +1,90 @@
+//! `linux.resources.unified`: files of cgroup v2 by their own names (OCI config-linux, "Unified").
+
+use crate::error::{Error, Result};
+
+/// Files that steer the cgroup itself. Writing them would move or kill processes, or undo what this crate keeps.
+const STEERING: [&str; 6] = [
+    "cgroup.procs",
+    "cgroup.threads",
+    "cgroup.kill",
+    "cgroup.freeze",
+    "cgroup.type",
+    "cgroup.subtree_control",
+];
+
+/// One file and the lines to write to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnifiedFile {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl UnifiedFile {
+    pub(super) fn new(name: &str, value: &str) -> Result<Self> {
+        let refused = |reason| Err(Error::invalid(format!("unified[{name:?}]"), value, reason));
+        let is_word = |word: &str, extra: &[u8]| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
+        };
+        if name.contains('/') {
+            return refused("is a path, not the name of a file");
+        }
+        if !name
+            .split_once('.')
+            .is_some_and(|(controller, file)| is_word(controller, b"_") && is_word(file, b"_.-"))
+        {
+            return refused("does not have the form controller.file");
+        }
+        if STEERING.contains(&name) {
+            return refused("steers the cgroup and is not a resource");
+        }
+        if value.lines().all(|line| line.trim().is_empty()) {
+            return refused("has no value");
+        }
+        if value.contains('\0') {
+            return refused("has a NUL in its value");
+        }
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
+
+    /// What to write, one `write(2)` per line: files with a line per device take one at a time.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.value.lines().map(str::trim).filter(|line| !line.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_value_is_written_on_its_own() {
+        let file = UnifiedFile::new("io.max", "8:0 rbps=1\n\n 8:16 wbps=2 \n").unwrap();
+        assert_eq!(file.lines().collect::<Vec<_>>(), ["8:0 rbps=1", "8:16 wbps=2"]);
+    }
+
+    #[test]
+    fn what_is_not_a_controllers_file_is_refused() {
+        for name in [
+            "memory/../x.y",
+            "../memory.max",
+            "memory",
+            ".max",
+            "memory.",
+            "a b.c",
+            "cgroup.procs",
+            "cgroup.kill",
+        ] {
+            let error = UnifiedFile::new(name, "1").unwrap_err();
+            assert_eq!(error.kind(), crate::Kind::InvalidArgument, "{name}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(UnifiedFile::new("memory.max", " \n").is_err());
+    }
+
+    #[test]
+    fn files_that_only_some_kernels_have_are_accepted() {
+        for name in ["cgroup.max.depth", "hugetlb.2MB.rsvd.max", "memory.use_priority_oom", "io.cost.qos"] {
+            UnifiedFile::new(name, "1").unwrap();
+        }
+    }
+}
