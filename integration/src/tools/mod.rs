@@ -92,16 +92,17 @@ impl ContainerdLine {
 /// When a program cannot be built; the error names the step and its log.
 pub fn build(wanted: &[Tool], node_directory: &Path, progress: &Progress) -> Result<ToolPaths> {
     let paths = ToolPaths::below(node_directory);
-    let _lock = lock(&paths.directory)?;
+    let _lock = lock(&paths.directory, "lock")?;
     for &tool in wanted {
         build_one(tool, &paths, progress)?;
     }
     Ok(paths)
 }
 
-fn lock(directory: &Path) -> Result<File> {
+/// Waits for the lock file `name` in `directory`; dropping the file unlocks it.
+pub(crate) fn lock(directory: &Path, name: &str) -> Result<File> {
     fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
-    let path = directory.join("lock");
+    let path = directory.join(name);
     let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
     flock(&file, FlockOperation::LockExclusive).with_context(|| format!("lock {}", path.display()))?;
     Ok(file)

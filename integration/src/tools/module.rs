@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn a_required_version_is_found_in_both_forms_of_the_directive() {
-        let go_mod = "module m\n\nrequire a.example/x v1.2.3 // indirect\n\nrequire (\n\ta.example/x/v2 v2.0.1\n)\n";
+        let go_mod =
+            "module m\n\nrequire a.example/x v1.2.3 // indirect\n\nrequire (\n\ta.example/x/v2 v2.0.1\n)\n";
         assert_eq!(required_version(go_mod, "a.example/x"), Some("v1.2.3"));
         assert_eq!(required_version(go_mod, "a.example/x/v2"), Some("v2.0.1"));
         assert_eq!(required_version(go_mod, "a.example/y"), None);
@@ -103,7 +104,8 @@ mod tests {
     fn every_recipe_builds_from_a_module_that_pins_its_upstream() {
         for tool in Tool::ALL {
             let recipe = tool.recipe();
-            let version = Module::read(recipe.module).unwrap().version_of(recipe.upstream).unwrap().to_owned();
+            let version =
+                Module::read(recipe.module).unwrap().version_of(recipe.upstream).unwrap().to_owned();
             assert!(version.starts_with('v'), "{}: {version}", recipe.name);
         }
     }

@@ -232,7 +232,8 @@ mod tests {
     fn only_runc_is_linked_with_c_and_then_statically() {
         for tool in Tool::ALL {
             let recipe = tool.recipe();
-            let is_static = recipe.arguments("v1").iter().any(|argument| argument.contains("-extldflags -static"));
+            let is_static =
+                recipe.arguments("v1").iter().any(|argument| argument.contains("-extldflags -static"));
             assert_eq!(recipe.needs_c(), tool == Tool::Runc);
             assert_eq!(is_static, recipe.needs_c());
         }
