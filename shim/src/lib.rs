@@ -1,1 +1,14 @@
-//! TODO
+//! containerd's shim contract: launch, Task service, standard streams, events, exits and the log.
+//!
+//! Knows processes and cgroups only through `ballast_runtime` and `ballast_cgroups`.
+
+#![forbid(unsafe_code)]
+
+pub mod events;
+pub mod launch;
+pub mod log;
+pub mod readiness;
+pub mod reaper;
+pub mod server;
+pub mod task;
+pub mod version;

@@ -1,0 +1,145 @@
+//! `delete`: clean up after a shim that is gone, and tell how its task ended.
+//!
+//! containerd calls it once for a pod whose shim crashed, with the sandbox's id; nobody else will clean the pod's
+//! other containers, so every bundle of the group is cleaned. Each step takes "already gone" for success. What fails
+//! is reported and the next step still tried: less is left behind that way. Must not know how a container was made.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use ballast_runtime::leftovers::{self, Leftover};
+use containerd_shim_protos::{
+    api::DeleteResponse,
+    protobuf::{Message, MessageField, well_known_types::timestamp::Timestamp},
+};
+use rustix::mount::UnmountFlags;
+
+use super::{
+    arguments::Identity,
+    group,
+    socket::{DEFAULT_DIRECTORY, SocketPath},
+};
+
+/// containerd gives a whole clean-up five seconds.
+const TIME_BOUND: Duration = Duration::from_secs(4);
+/// As a shell would tell of SIGKILL, which is how this ends a task.
+const KILLED_STATUS: u32 = 128 + 9;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// The working directory, which is the bundle, cannot be told.
+    #[error("find bundle")]
+    Bundle(#[source] io::Error),
+    /// The answer does not encode.
+    #[error("encode answer")]
+    Encode(#[from] containerd_shim_protos::protobuf::Error),
+}
+
+/// A container of the group: its id names its bundle.
+struct Member {
+    id: String,
+    bundle: PathBuf,
+}
+
+/// Cleans the task `identity` and its group. Returns the encoded `DeleteResponse`.
+pub(super) fn delete(identity: &Identity) -> Result<Vec<u8>, DeleteError> {
+    let deadline = Instant::now() + TIME_BOUND;
+    let bundle = match &identity.bundle {
+        Some(bundle) => bundle.clone(),
+        None => std::env::current_dir().map_err(DeleteError::Bundle)?,
+    };
+    let own = Member { id: identity.id.clone(), bundle };
+    let others = other_members(&own);
+    let pid = leftovers::of_container(&identity.namespace, &identity.id)
+        .inspect_err(|error| warn("read state", error))
+        .ok()
+        .flatten()
+        .map_or(0, |leftover| leftover.pid());
+
+    // All are killed before the first is waited for.
+    let members: Vec<&Member> = std::iter::once(&own).chain(&others).collect();
+    let found: Vec<(&Member, Option<Leftover>)> =
+        members.into_iter().map(|member| (member, kill(&identity.namespace, member))).collect();
+    for (member, leftover) in found {
+        if let Some(leftover) = leftover {
+            leftover
+                .remove(deadline)
+                .unwrap_or_else(|error| warn("remove what is left of the container", &error));
+        }
+        unmount_all(&member.bundle.join("rootfs")).unwrap_or_else(|error| {
+            warn(&format!("unmount {}", member.bundle.join("rootfs").display()), &error)
+        });
+    }
+    remove_socket(identity, &own.bundle);
+    answer(pid)
+}
+
+fn answer(pid: u32) -> Result<Vec<u8>, DeleteError> {
+    let response = DeleteResponse {
+        pid,
+        exit_status: KILLED_STATUS,
+        exited_at: MessageField::some(Timestamp::from(SystemTime::now())),
+        ..DeleteResponse::default()
+    };
+    Ok(response.write_to_bytes()?)
+}
+
+/// Every other bundle beside `own` that belongs to the group named after it. containerd writes the sandbox's id into
+/// a file of the bundles that share its shim; for the others the annotations tell.
+fn other_members(own: &Member) -> Vec<Member> {
+    let Some(Ok(entries)) = own.bundle.parent().map(std::fs::read_dir) else { return Vec::new() };
+    entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| Some(Member { id: entry.file_name().into_string().ok()?, bundle: entry.path() }))
+        .filter(|member| member.id != own.id && group_of(&member.bundle).as_deref() == Some(&own.id))
+        .collect()
+}
+
+fn group_of(bundle: &Path) -> Option<String> {
+    match std::fs::read_to_string(bundle.join("sandbox")) {
+        Ok(sandbox) => Some(sandbox.trim().to_owned()),
+        // A bundle whose config is broken names no group, and so is not touched for another's sake.
+        Err(_) => group::of_bundle(bundle).ok().flatten(),
+    }
+}
+
+fn kill(namespace: &str, member: &Member) -> Option<Leftover> {
+    let leftover = leftovers::of_container(namespace, &member.id)
+        .inspect_err(|error| warn(&format!("read state of {}", member.id), error))
+        .ok()
+        .flatten()?;
+    leftover.kill().unwrap_or_else(|error| warn(&format!("kill {}", member.id), &error));
+    Some(leftover)
+}
+
+/// Takes off everything mounted at `path`, each with all that is mounted below it.
+fn unmount_all(path: &Path) -> rustix::io::Result<()> {
+    loop {
+        match rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) => {}
+            // EINVAL: not, or no longer, a mount point.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The socket of a group that was named after this task. A live one stays: somebody serves there.
+fn remove_socket(identity: &Identity, bundle: &Path) {
+    let directory = std::fs::read_link(bundle.join("s")).unwrap_or_else(|_| PathBuf::from(DEFAULT_DIRECTORY));
+    let socket = SocketPath::new(&directory, &identity.grpc_address, &identity.namespace, &identity.id);
+    socket.remove_stale().unwrap_or_else(|error| warn("remove socket", &error));
+}
+
+/// containerd logs what `delete` writes to standard error.
+fn warn(step: &str, error: &dyn std::error::Error) {
+    eprintln!("{step}: {}", ballast_runtime::report(error));
+}
+
+#[cfg(test)]
+#[path = "delete_tests.rs"]
+mod tests;
