@@ -11,70 +11,15 @@ use oci_spec::runtime::{
 const OCI_VERSION_MIN: &str = "1.0.0";
 const OCI_VERSION_MAX: &str = "1.3.0";
 
-const HOOKS: [&str; 6] =
-    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+const HOOKS: &str = "\
+    prestart createRuntime createContainer startContainer poststart poststop";
 
-const MOUNT_OPTIONS: [&str; 57] = [
-    "async",
-    "atime",
-    "bind",
-    "defaults",
-    "dev",
-    "diratime",
-    "dirsync",
-    "exec",
-    "iversion",
-    "lazytime",
-    "loud",
-    "mand",
-    "noatime",
-    "nodev",
-    "nodiratime",
-    "noexec",
-    "noiversion",
-    "nolazytime",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "ratime",
-    "rbind",
-    "rdev",
-    "rdiratime",
-    "relatime",
-    "remount",
-    "rexec",
-    "rnoatime",
-    "rnodev",
-    "rnodiratime",
-    "rnoexec",
-    "rnorelatime",
-    "rnostrictatime",
-    "rnosuid",
-    "rnosymfollow",
-    "ro",
-    "rprivate",
-    "rrelatime",
-    "rro",
-    "rrw",
-    "rshared",
-    "rslave",
-    "rstrictatime",
-    "rsuid",
-    "rsymfollow",
-    "runbindable",
-    "rw",
-    "shared",
-    "silent",
-    "slave",
-    "strictatime",
-    "suid",
-    "symfollow",
-];
-
-const MORE_MOUNT_OPTIONS: [&str; 5] = ["sync", "tmpcopyup", "unbindable", "idmap", "ridmap"];
+const MOUNT_OPTIONS: &str = "\
+    async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime \
+    noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind \
+    rdev rdiratime relatime remount rexec rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime \
+    rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow \
+    runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable idmap ridmap";
 
 const NAMESPACES: [LinuxNamespaceType; 8] = [
     LinuxNamespaceType::Cgroup,
@@ -87,49 +32,14 @@ const NAMESPACES: [LinuxNamespaceType; 8] = [
     LinuxNamespaceType::Uts,
 ];
 
-const CAPABILITIES: [&str; 41] = [
-    "CAP_AUDIT_CONTROL",
-    "CAP_AUDIT_READ",
-    "CAP_AUDIT_WRITE",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_KILL",
-    "CAP_LEASE",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_MAC_ADMIN",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MKNOD",
-    "CAP_NET_ADMIN",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_RAW",
-    "CAP_PERFMON",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYSLOG",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_NICE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_WAKE_ALARM",
-];
+const CAPABILITIES: &str = "\
+    CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_AUDIT_WRITE CAP_BLOCK_SUSPEND CAP_BPF CAP_CHECKPOINT_RESTORE \
+    CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_IPC_LOCK CAP_IPC_OWNER CAP_KILL \
+    CAP_LEASE CAP_LINUX_IMMUTABLE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_MKNOD CAP_NET_ADMIN \
+    CAP_NET_BIND_SERVICE CAP_NET_BROADCAST CAP_NET_RAW CAP_PERFMON CAP_SETFCAP CAP_SETGID CAP_SETPCAP \
+    CAP_SETUID CAP_SYSLOG CAP_SYS_ADMIN CAP_SYS_BOOT CAP_SYS_CHROOT CAP_SYS_MODULE CAP_SYS_NICE \
+    CAP_SYS_PACCT CAP_SYS_PTRACE CAP_SYS_RAWIO CAP_SYS_RESOURCE CAP_SYS_TIME CAP_SYS_TTY_CONFIG \
+    CAP_WAKE_ALARM";
 
 const SECCOMP_ACTIONS: [LinuxSeccompAction; 9] = [
     LinuxSeccompAction::ScmpActAllow,
@@ -143,27 +53,17 @@ const SECCOMP_ACTIONS: [LinuxSeccompAction; 9] = [
     LinuxSeccompAction::ScmpActTrap,
 ];
 
-const SECCOMP_OPERATORS: [&str; 7] = [
-    "SCMP_CMP_EQ",
-    "SCMP_CMP_GE",
-    "SCMP_CMP_GT",
-    "SCMP_CMP_LE",
-    "SCMP_CMP_LT",
-    "SCMP_CMP_MASKED_EQ",
-    "SCMP_CMP_NE",
-];
+const SECCOMP_OPERATORS: &str = "\
+    SCMP_CMP_EQ SCMP_CMP_GE SCMP_CMP_GT SCMP_CMP_LE SCMP_CMP_LT SCMP_CMP_MASKED_EQ SCMP_CMP_NE";
 
 #[cfg(target_arch = "x86_64")]
 const SECCOMP_ARCHITECTURES: [Arch; 3] = [Arch::ScmpArchX86, Arch::ScmpArchX86_64, Arch::ScmpArchX32];
 #[cfg(target_arch = "aarch64")]
 const SECCOMP_ARCHITECTURES: [Arch; 2] = [Arch::ScmpArchAarch64, Arch::ScmpArchArm];
 
-const SECCOMP_FLAGS: [&str; 4] = [
-    "SECCOMP_FILTER_FLAG_LOG",
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-    "SECCOMP_FILTER_FLAG_TSYNC",
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-];
+const SECCOMP_FLAGS: &str = "\
+    SECCOMP_FILTER_FLAG_LOG SECCOMP_FILTER_FLAG_SPEC_ALLOW SECCOMP_FILTER_FLAG_TSYNC \
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
 
 /// The document. The same on every node: it tells what this build can do, not what a kernel allows.
 #[must_use]
@@ -182,7 +82,7 @@ pub fn features() -> Features {
         .set_oci_version_min(OCI_VERSION_MIN.to_owned())
         .set_oci_version_max(OCI_VERSION_MAX.to_owned())
         .set_hooks(Some(texts(HOOKS)))
-        .set_mount_options(Some(texts(MOUNT_OPTIONS.into_iter().chain(MORE_MOUNT_OPTIONS))))
+        .set_mount_options(Some(texts(MOUNT_OPTIONS)))
         .set_linux(Some(linux));
     features
 }
@@ -230,6 +130,23 @@ fn mount_extensions() -> MountExtensions {
     extensions
 }
 
-fn texts(names: impl IntoIterator<Item = &'static str>) -> Vec<String> {
-    names.into_iter().map(str::to_owned).collect()
+fn texts(names: &str) -> Vec<String> {
+    names.split_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_has_each_name_once() {
+        for (list, length) in
+            [(HOOKS, 6), (MOUNT_OPTIONS, 62), (CAPABILITIES, 41), (SECCOMP_OPERATORS, 7), (SECCOMP_FLAGS, 4)]
+        {
+            let mut names = texts(list);
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), length, "{list}");
+        }
+    }
 }
