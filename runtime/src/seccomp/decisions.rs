@@ -1,14 +1,14 @@
 //! What a profile decides for every syscall number of one architecture. Knows nothing of instructions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use super::action::Action;
-use super::architecture::Architecture;
+use super::architecture::{Architecture, Width};
 use super::conditions::{Condition, precedence};
 use super::error::Error;
 use super::multiplexer::Multiplexed;
-use super::profile::Profile;
-use super::table::Table;
+use super::profile::{Entry, Profile};
+use super::table::{Numbers, Table};
 
 /// What happens to a syscall: the action of the first rule whose conditions all hold, or else `otherwise`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,11 +45,14 @@ struct Rules {
 }
 
 impl Rules {
-    fn add(&mut self, conditions: Vec<Condition>, action: Action) {
-        if conditions.is_empty() {
-            self.unconditional.get_or_insert(action);
-        } else {
-            self.conditional.push(Rule { conditions, action });
+    fn add(&mut self, entry: &Entry<'_>, width: Width) {
+        for conditions in &entry.alternatives {
+            let conditions: Vec<_> = conditions.iter().filter_map(|condition| condition.at(width)).collect();
+            if conditions.is_empty() {
+                self.unconditional.get_or_insert(entry.action);
+            } else {
+                self.conditional.push(Rule { conditions, action: entry.action });
+            }
         }
     }
 
@@ -81,58 +84,84 @@ impl Rules {
     }
 }
 
+/// A name of the profile with what it stands for. In the profile's order.
+#[derive(Debug)]
+pub(super) struct Named<'a> {
+    entry: &'a Entry<'a>,
+    numbers: Numbers,
+    multiplexed: Option<Multiplexed>,
+}
+
+/// Looks up every name in `profile`. Beside them, once each, those that are in no table.
+pub(super) fn resolve<'a>(profile: &'a Profile<'_>, table: &Table) -> (Vec<Named<'a>>, Vec<String>) {
+    let (mut named, mut unknown) = (Vec::new(), Vec::new());
+    for entry in &profile.entries {
+        for name in entry.names {
+            match table.numbers(name) {
+                Some(numbers) => named.push(Named { entry, numbers, multiplexed: Multiplexed::named(name) }),
+                None if unknown.contains(name) => (),
+                None => unknown.push(name.clone()),
+            }
+        }
+    }
+    (named, unknown)
+}
+
 /// Decides every number of `architecture`: ranges without gaps, the first from the architecture's first number on.
 pub(super) fn ranges(
-    profile: &Profile<'_>,
-    table: &Table,
+    default: Action,
+    names: &[Named<'_>],
     architecture: Architecture,
 ) -> Result<Vec<Range>, Error> {
     let mut collected: BTreeMap<u32, Rules> = BTreeMap::new();
     let mut multiplexed: BTreeMap<Multiplexed, Rules> = BTreeMap::new();
     let mut newest = None;
-    for entry in &profile.entries {
-        let alternatives: Vec<Vec<Condition>> = entry
-            .alternatives
-            .iter()
-            .map(|conditions| {
-                conditions.iter().filter_map(|condition| condition.at(architecture.width())).collect()
-            })
-            .collect();
-        let restates_default = entry.action == profile.default;
-        for name in entry.names {
-            let number = table.numbers(name).and_then(|numbers| numbers.on(architecture));
-            newest = newest.max(number.filter(|number| counts_as_newest(architecture, *number)));
-            if restates_default {
-                continue;
-            }
-            for conditions in &alternatives {
-                if let Some(number) = number {
-                    collected.entry(number).or_default().add(conditions.clone(), entry.action);
-                }
-                if architecture == Architecture::X86
-                    && let Some(call) = Multiplexed::named(name)
-                {
-                    multiplexed.entry(call).or_default().add(conditions.clone(), entry.action);
-                }
-            }
+    for Named { entry, numbers, multiplexed: call } in names {
+        let number = numbers.on(architecture);
+        newest = newest.max(number.filter(|number| counts_as_newest(architecture, *number)));
+        if entry.action == default {
+            continue;
+        }
+        if let Some(number) = number {
+            collected.entry(number).or_default().add(entry, architecture.width());
+        }
+        if let Some(call) = call.filter(|_| architecture == Architecture::X86) {
+            multiplexed.entry(call).or_default().add(entry, architecture.width());
         }
     }
     for (call, rules) in multiplexed {
-        if let Some(action) = rules.multiplexed(profile.default) {
-            collected.entry(call.number).or_default().add(vec![call.condition()], action);
+        if let Some(action) = rules.multiplexed(default) {
+            let rule = Rule { conditions: vec![call.condition()], action };
+            collected.entry(call.number).or_default().conditional.push(rule);
         }
     }
-    let mut decisions = BTreeMap::new();
+    let absent = Absent { default, newest, architecture };
+    let mut ranges = Ranges::default();
+    let mut next = Some(architecture.first_number());
     for (number, rules) in collected {
+        absent.fill(&mut ranges, next, Some(number));
         let conflict = || Error::Conflict { number, architecture: architecture.name() };
-        decisions.insert(number, rules.decide(profile.default).ok_or_else(conflict)?);
+        ranges.push(number, rules.decide(default).ok_or_else(conflict)?);
+        next = number.checked_add(1);
     }
-    let absent = Absent { default: profile.default, newest, architecture };
-    Ok(absent.fill(&decisions))
+    absent.fill(&mut ranges, next, None);
+    Ok(ranges.0)
 }
 
 fn counts_as_newest(architecture: Architecture, number: u32) -> bool {
     architecture.private_numbers().is_none_or(|private| number < private)
+}
+
+/// Ranges in the making: neighbours with the same decision are one.
+#[derive(Default)]
+struct Ranges(Vec<Range>);
+
+impl Ranges {
+    fn push(&mut self, first: u32, decision: Decision) {
+        if self.0.last().is_none_or(|last| last.decision != decision) {
+            self.0.push(Range { first, decision });
+        }
+    }
 }
 
 /// What happens to the numbers that no rule names.
@@ -158,23 +187,14 @@ impl Absent {
         }
     }
 
-    /// Joins `decisions` and the numbers between them to ranges, neighbours with the same decision to one.
-    fn fill(&self, decisions: &BTreeMap<u32, Decision>) -> Vec<Range> {
-        let mut firsts = BTreeSet::from([self.architecture.first_number()]);
-        firsts.extend(self.first_newer());
-        firsts.extend(self.architecture.private_numbers());
-        for number in decisions.keys() {
-            firsts.insert(*number);
-            firsts.extend(number.checked_add(1));
-        }
-        let mut ranges: Vec<Range> = Vec::new();
-        for first in firsts {
-            let decision =
-                decisions.get(&first).cloned().unwrap_or_else(|| Decision::always(self.action(first)));
-            if ranges.last().is_none_or(|last| last.decision != decision) {
-                ranges.push(Range { first, decision });
+    /// Adds the numbers from `first` on and below `end`.
+    fn fill(&self, ranges: &mut Ranges, first: Option<u32>, end: Option<u32>) {
+        let Some(first) = first else { return };
+        let boundaries = [Some(first), self.first_newer(), self.architecture.private_numbers()];
+        for boundary in boundaries.into_iter().flatten() {
+            if boundary >= first && end.is_none_or(|end| boundary < end) {
+                ranges.push(boundary, Decision::always(self.action(boundary)));
             }
         }
-        ranges
     }
 }

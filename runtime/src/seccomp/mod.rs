@@ -9,9 +9,9 @@
 //! * An entry that states the default action again is skipped.
 //! * Conditions in one entry must all hold, unless two of them test the same argument: then each stands alone.
 //! * Conditional rules of one syscall are tried in libseccomp's order, not the profile's: see
-//!   [`conditions`]. The same conditions with two actions are refused.
+//!   `conditions`. The same conditions with two actions are refused.
 //! * 32-bit architectures (x32 too) compare the low words of argument and value only.
-//! * x86's direct socket and System V calls are also reachable through `socketcall` and `ipc`: see [`multiplexer`].
+//! * x86's direct socket and System V calls are also reachable through `socketcall` and `ipc`: see `multiplexer`.
 //! * Names that are in no table are skipped, and returned for the log.
 //! * A number above the newest call that the profile names gets `ENOSYS` instead of the default action, unless that
 //!   permits (allow, log, trace): C libraries fall back to older calls on `ENOSYS` alone.
@@ -91,11 +91,10 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, Error> {
 /// As [`compile`].
 pub fn compile_for(profile: &LinuxSeccomp, machine: Machine) -> Result<Filter, Error> {
     let profile = profile::Profile::new(profile, machine)?;
-    let table = table::Table::new();
-    let program = program::assemble(&profile, &table)?;
+    let (names, unknown_syscalls) = decisions::resolve(&profile, &table::Table::new());
+    let program = program::assemble(&profile, &names)?;
     if program.len() > MAX_INSTRUCTIONS {
         return Err(Error::ProgramTooLong { instructions: program.len() });
     }
-    let unknown_syscalls = table.unknown(profile.names());
     Ok(Filter { program, flags: profile.flags, notify: profile.notify, unknown_syscalls })
 }

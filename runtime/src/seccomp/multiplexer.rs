@@ -12,44 +12,40 @@ use super::conditions::{Comparison, Condition};
 const SOCKETCALL: u32 = 102;
 const IPC: u32 = 117;
 
-/// `SYS_*` of `linux/net.h`, from 1.
-const SOCKET_CALLS: [&str; 20] = [
-    "socket",
-    "bind",
-    "connect",
-    "listen",
-    "accept",
-    "getsockname",
-    "getpeername",
-    "socketpair",
-    "send",
-    "recv",
-    "sendto",
-    "recvfrom",
-    "shutdown",
-    "setsockopt",
-    "getsockopt",
-    "sendmsg",
-    "recvmsg",
-    "accept4",
-    "recvmmsg",
-    "sendmmsg",
-];
-
-/// `linux/ipc.h`.
-const IPC_CALLS: [(&str, u32); 12] = [
-    ("semop", 1),
-    ("semget", 2),
-    ("semctl", 3),
-    ("semtimedop", 4),
-    ("msgsnd", 11),
-    ("msgrcv", 12),
-    ("msgget", 13),
-    ("msgctl", 14),
-    ("shmat", 21),
-    ("shmdt", 22),
-    ("shmget", 23),
-    ("shmctl", 24),
+/// `linux/net.h` (`SYS_*`) and `linux/ipc.h`, sorted by name.
+const CALLS: [(&str, u32, u32); 32] = [
+    ("accept", SOCKETCALL, 5),
+    ("accept4", SOCKETCALL, 18),
+    ("bind", SOCKETCALL, 2),
+    ("connect", SOCKETCALL, 3),
+    ("getpeername", SOCKETCALL, 7),
+    ("getsockname", SOCKETCALL, 6),
+    ("getsockopt", SOCKETCALL, 15),
+    ("listen", SOCKETCALL, 4),
+    ("msgctl", IPC, 14),
+    ("msgget", IPC, 13),
+    ("msgrcv", IPC, 12),
+    ("msgsnd", IPC, 11),
+    ("recv", SOCKETCALL, 10),
+    ("recvfrom", SOCKETCALL, 12),
+    ("recvmmsg", SOCKETCALL, 19),
+    ("recvmsg", SOCKETCALL, 17),
+    ("semctl", IPC, 3),
+    ("semget", IPC, 2),
+    ("semop", IPC, 1),
+    ("semtimedop", IPC, 4),
+    ("send", SOCKETCALL, 9),
+    ("sendmmsg", SOCKETCALL, 20),
+    ("sendmsg", SOCKETCALL, 16),
+    ("sendto", SOCKETCALL, 11),
+    ("setsockopt", SOCKETCALL, 14),
+    ("shmat", IPC, 21),
+    ("shmctl", IPC, 24),
+    ("shmdt", IPC, 22),
+    ("shmget", IPC, 23),
+    ("shutdown", SOCKETCALL, 13),
+    ("socket", SOCKETCALL, 1),
+    ("socketpair", SOCKETCALL, 8),
 ];
 
 /// A call behind a multiplexer.
@@ -63,11 +59,9 @@ pub(super) struct Multiplexed {
 impl Multiplexed {
     /// The call `name` on x86, if it is one of a multiplexer.
     pub(super) fn named(name: &str) -> Option<Self> {
-        if let Some((call, _)) = (1..).zip(SOCKET_CALLS).find(|(_, known)| *known == name) {
-            return Some(Self { number: SOCKETCALL, call });
-        }
-        let (_, call) = IPC_CALLS.iter().find(|(known, _)| *known == name)?;
-        Some(Self { number: IPC, call: *call })
+        let index = CALLS.binary_search_by_key(&name, |(known, _, _)| known).ok()?;
+        let (_, number, call) = CALLS[index];
+        Some(Self { number, call })
     }
 
     /// What a syscall of the multiplexer has to be to reach the call.
@@ -75,5 +69,19 @@ impl Multiplexed {
         // `ipc` has a version in the upper half of its first argument, and takes the call from the lower.
         let mask = if self.number == IPC { 0xffff } else { 0xffff_ffff };
         Condition { argument: 0, comparison: Comparison::Equal { mask, value: u64::from(self.call) } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_multiplexed_call_is_found() {
+        assert!(CALLS.is_sorted());
+        for (name, number, call) in CALLS {
+            assert_eq!(Multiplexed::named(name), Some(Multiplexed { number, call }));
+        }
+        assert_eq!(Multiplexed::named("socketcall"), None);
     }
 }

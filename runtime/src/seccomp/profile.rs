@@ -42,11 +42,6 @@ impl<'a> Profile<'a> {
         let flags = Flags::new(oci.flags().as_deref().unwrap_or_default(), notify.is_some())?;
         Ok(Self { default, entries, architectures: architectures(oci, machine), flags, notify })
     }
-
-    /// Every name in the profile, as often as it is there.
-    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.entries.iter().flat_map(|entry| entry.names).map(String::as_str)
-    }
 }
 
 fn architectures(oci: &LinuxSeccomp, machine: Machine) -> Vec<Architecture> {

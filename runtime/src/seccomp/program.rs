@@ -10,10 +10,9 @@ use super::action::Action;
 use super::architecture::{Architecture, Width, X32_BIT};
 use super::assembler::{Assembler, Instruction, Label, Target, Test};
 use super::conditions::{Comparison, Condition};
-use super::decisions::{Decision, Range, ranges};
+use super::decisions::{Decision, Named, Range, ranges};
 use super::error::Error;
 use super::profile::Profile;
-use super::table::Table;
 
 // struct seccomp_data of linux/seccomp.h. Both machines are little-endian: an argument's low word comes first.
 const NUMBER: u32 = 0;
@@ -24,8 +23,8 @@ const HIGH_WORD: u32 = 4;
 /// The number with which a tracer, or the kernel after one, says that there is nothing to do.
 const NO_SYSCALL: u32 = u32::MAX;
 
-/// The program for `profile`, of whatever length.
-pub(super) fn assemble(profile: &Profile<'_>, table: &Table) -> Result<Vec<Instruction>, Error> {
+/// The program for `profile`, whose names are `names`; of whatever length.
+pub(super) fn assemble(profile: &Profile<'_>, names: &[Named<'_>]) -> Result<Vec<Instruction>, Error> {
     let mut assembler = Assembler::default();
     let mut unlisted = Target::Return(Action::KILL_PROCESS);
     // The native architecture is first in the profile: written last it is first in the program, next to its test.
@@ -34,7 +33,7 @@ pub(super) fn assemble(profile: &Profile<'_>, table: &Table) -> Result<Vec<Instr
             // Not an architecture to the kernel: written with x86_64, which is in each profile that has x32.
             continue;
         }
-        let section = section(&mut assembler, profile, table, architecture)?;
+        let section = section(&mut assembler, profile, names, architecture)?;
         unlisted = assembler.branch(Test::Equal, architecture.audit(), section, unlisted).into();
     }
     assembler.load(ARCHITECTURE);
@@ -45,20 +44,20 @@ pub(super) fn assemble(profile: &Profile<'_>, table: &Table) -> Result<Vec<Instr
 fn section(
     assembler: &mut Assembler,
     profile: &Profile<'_>,
-    table: &Table,
+    names: &[Named<'_>],
     architecture: Architecture,
 ) -> Result<Label, Error> {
     let numbers = if architecture == Architecture::X86_64 {
         let x32 = if profile.architectures.contains(&Architecture::X32) {
-            search(assembler, &ranges(profile, table, Architecture::X32)?, Architecture::X32.width())
+            search(assembler, &ranges(profile.default, names, Architecture::X32)?, Architecture::X32.width())
         } else {
             let (default, kill) = (Target::Return(profile.default), Target::Return(Action::KILL_PROCESS));
             assembler.branch(Test::Equal, NO_SYSCALL, default, kill).into()
         };
-        let x86_64 = search(assembler, &ranges(profile, table, architecture)?, architecture.width());
+        let x86_64 = search(assembler, &ranges(profile.default, names, architecture)?, architecture.width());
         assembler.branch(Test::AnyBit, X32_BIT, x32, x86_64).into()
     } else {
-        search(assembler, &ranges(profile, table, architecture)?, architecture.width())
+        search(assembler, &ranges(profile.default, names, architecture)?, architecture.width())
     };
     assembler.lead_to(numbers);
     Ok(assembler.load(NUMBER))

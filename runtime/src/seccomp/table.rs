@@ -1,7 +1,5 @@
 //! Syscall names and their numbers on each architecture. Knows no rules.
 
-use std::collections::HashSet;
-
 use super::architecture::Architecture;
 
 /// Made by `generate_syscalls.py`: a name and its number per [`Architecture`], sorted by name. Text, because a
@@ -20,34 +18,22 @@ impl Numbers {
 
 /// The table, ready for look-ups; made for one compilation and dropped after it.
 #[derive(Debug)]
-pub(super) struct Table(Vec<(&'static str, Numbers)>);
+pub(super) struct Table(Vec<(&'static str, &'static str)>);
 
 impl Table {
     pub(super) fn new() -> Self {
-        Self(TEXT.lines().map(row).collect())
+        Self(TEXT.lines().filter_map(|line| line.split_once(' ')).collect())
     }
 
     /// The numbers of `name`; `None` when no architecture here has it.
     pub(super) fn numbers(&self, name: &str) -> Option<Numbers> {
         let index = self.0.binary_search_by_key(&name, |(known, _)| known).ok()?;
-        Some(self.0[index].1)
+        let mut numbers = [None; Architecture::COUNT];
+        for (number, cell) in numbers.iter_mut().zip(self.0[index].1.split(' ')) {
+            *number = cell.parse().ok();
+        }
+        Some(Numbers(numbers))
     }
-
-    /// Those of `names` that are not in the table, once each.
-    pub(super) fn unknown<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-        let mut seen = HashSet::new();
-        names.filter(|name| self.numbers(name).is_none() && seen.insert(*name)).map(str::to_owned).collect()
-    }
-}
-
-fn row(line: &'static str) -> (&'static str, Numbers) {
-    let mut cells = line.split(' ');
-    let name = cells.next().unwrap_or_default();
-    let mut numbers = [None; Architecture::COUNT];
-    for (number, cell) in numbers.iter_mut().zip(cells) {
-        *number = cell.parse().ok();
-    }
-    (name, Numbers(numbers))
 }
 
 #[cfg(test)]

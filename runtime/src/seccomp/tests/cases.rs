@@ -17,11 +17,14 @@ fn getsid(args: Value) -> Compiled {
     }))
 }
 
+/// Whether an operator holds for a value of the argument.
+type Holds = fn(u64) -> bool;
+
 #[test]
 fn operators_compare_all_64_bits() {
     const V: u64 = 0x0000_0005_8000_0000;
     let around = [0, V - 1, V, V + 1, V - (1 << 32), V + (1 << 32), 0x8000_0000, 0xffff_ffff, u64::MAX];
-    let operators: [(&str, fn(u64) -> bool); 6] = [
+    let operators: [(&str, Holds); 6] = [
         ("SCMP_CMP_NE", |value| value != V),
         ("SCMP_CMP_LT", |value| value < V),
         ("SCMP_CMP_LE", |value| value <= V),

@@ -80,8 +80,9 @@ fn by_rules(
             }
         }
     }
-    let strictest = inner_conditional.into_iter().filter(|result| (*result as i32) < default as i32);
-    if let Some(result) = inner.or(strictest.min_by_key(|result| *result as i32)) {
+    let strictest =
+        inner_conditional.into_iter().filter(|result| result.cast_signed() < default.cast_signed());
+    if let Some(result) = inner.or(strictest.min_by_key(|result| result.cast_signed())) {
         let class = (Reverse(0), 0, Reverse(call.arguments[0] & 0xffff));
         matching.push((vec![class], result));
     }
