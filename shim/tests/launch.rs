@@ -1,5 +1,7 @@
 //! The built program as containerd runs it: `start`, requests to the daemon, its end. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "the lint's exception for tests knows only functions marked as such")]
+
 use std::{
     io::{Read, Write},
     os::{

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use ballast_runtime::Runtime;
 use containerd_shim_protos::shim_async::Task;
 use rustix::{
     fs::{Mode, OFlags},
@@ -47,9 +48,9 @@ pub enum DaemonError {
     /// `start` always names one.
     #[error("TTRPC_ADDRESS is not set")]
     NoEventAddress,
-    /// The spawner could not be forked.
-    #[error("fork spawner")]
-    Spawner(#[source] ballast_runtime::Error),
+    /// The process that makes all others could not be forked.
+    #[error("start runtime")]
+    Runtime(#[source] ballast_runtime::Error),
     /// A system call failed.
     #[error("{step}")]
     Step {
@@ -79,24 +80,24 @@ pub(super) fn run(
     let listener = take_listener()?;
     let log_descriptor = rustix::stdio::stderr().try_clone_to_owned().map_err(step("dup standard error"))?;
     // Before any thread exists, for a fork takes only the thread that calls it.
-    let spawner = ballast_runtime::Spawner::fork().map_err(DaemonError::Spawner)?;
+    let runtime = Runtime::start().map_err(DaemonError::Runtime)?;
     log::install(Sink::new(log_descriptor), arguments.level);
     // What containers' processes leave behind in the host's pid namespace is reaped here.
     set_child_subreaper(Some(getpid())).map_err(step("prctl(PR_SET_CHILD_SUBREAPER)"))?;
     rustix::thread::set_name(THREAD_NAME).map_err(step("prctl(PR_SET_NAME)"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let event_loop = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(BLOCKING_THREAD_KEEP_ALIVE)
         .build()
         .map_err(step("start event loop"))?;
-    runtime.block_on(serve(identity, events, listener, Arc::new(spawner), new_task_service))
+    event_loop.block_on(serve(identity, events, listener, Arc::new(runtime), new_task_service))
 }
 
 async fn serve(
     identity: &Identity,
     events: PathBuf,
     listener: UnixListener,
-    spawner: Arc<ballast_runtime::Spawner>,
+    runtime: Arc<Runtime>,
     new_task_service: impl FnOnce(Context) -> Arc<dyn Task + Send + Sync>,
 ) -> Result<(), DaemonError> {
     let mut signals = Signals::new().map_err(step("sigaction"))?;
@@ -106,7 +107,7 @@ async fn serve(
         namespace: identity.namespace.clone(),
         publisher,
         reaper: Reaper::start().map_err(step("sigaction(SIGCHLD)"))?,
-        spawner,
+        runtime,
         shutdown: Shutdown::new(),
     };
     let shutdown = context.shutdown.clone();

@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ballast_runtime::leftovers::{self, Leftover};
+use ballast_cgroups::{Cgroup, CgroupPath, Hierarchy};
+use ballast_runtime::Record;
 use containerd_shim_protos::{
     api::DeleteResponse,
     protobuf::{Message, MessageField, well_known_types::timestamp::Timestamp},
@@ -39,6 +40,15 @@ pub enum DeleteError {
     Encode(#[from] containerd_shim_protos::protobuf::Error),
 }
 
+/// Why a container may still run.
+#[derive(Debug, thiserror::Error)]
+enum KillError {
+    #[error(transparent)]
+    Record(#[from] ballast_runtime::CallError),
+    #[error(transparent)]
+    Cgroup(#[from] ballast_cgroups::Error),
+}
+
 /// A container of the group: its id names its bundle.
 struct Member {
     id: String,
@@ -52,35 +62,21 @@ pub(super) fn delete(identity: &Identity) -> Result<Vec<u8>, DeleteError> {
         Some(bundle) => bundle.clone(),
         None => std::env::current_dir().map_err(DeleteError::Bundle)?,
     };
-    let own = Member { id: identity.id.clone(), bundle };
+    let own = Member { id: identity.id.clone(), bundle: bundle.clone() };
     let others = other_members(&own);
-    let pid = leftovers::of_container(&identity.namespace, &identity.id)
-        .inspect_err(|error| warn("read state", error))
-        .ok()
-        .flatten()
-        .map_or(0, |leftover| leftover.pid());
-
     // All are killed before the first is waited for.
-    let members: Vec<&Member> = std::iter::once(&own).chain(&others).collect();
-    let found: Vec<(&Member, Option<Leftover>)> =
-        members.into_iter().map(|member| (member, kill(&identity.namespace, member))).collect();
-    for (member, leftover) in found {
-        if let Some(leftover) = leftover {
-            leftover
-                .remove(deadline)
-                .unwrap_or_else(|error| warn("remove what is left of the container", &error));
-        }
-        unmount_all(&member.bundle.join("rootfs")).unwrap_or_else(|error| {
-            warn(&format!("unmount {}", member.bundle.join("rootfs").display()), &error)
-        });
+    let members: Vec<Member> = std::iter::once(own).chain(others).collect();
+    let killed: Vec<_> = members.iter().map(|member| kill(&identity.namespace, member)).collect();
+    for (member, cgroup) in members.iter().zip(killed) {
+        clean(&identity.namespace, member, cgroup, deadline);
     }
-    remove_socket(identity, &own.bundle);
-    answer(pid)
+    remove_socket(identity, &bundle);
+    answer()
 }
 
-fn answer(pid: u32) -> Result<Vec<u8>, DeleteError> {
+/// The pid is left out: whoever had it is gone, and nothing outlives the shim that tells it.
+fn answer() -> Result<Vec<u8>, DeleteError> {
     let response = DeleteResponse {
-        pid,
         exit_status: KILLED_STATUS,
         exited_at: MessageField::some(Timestamp::from(SystemTime::now())),
         ..DeleteResponse::default()
@@ -107,13 +103,28 @@ fn group_of(bundle: &Path) -> Option<String> {
     }
 }
 
-fn kill(namespace: &str, member: &Member) -> Option<Leftover> {
-    let leftover = leftovers::of_container(namespace, &member.id)
-        .inspect_err(|error| warn(&format!("read state of {}", member.id), error))
-        .ok()
-        .flatten()?;
-    leftover.kill().unwrap_or_else(|error| warn(&format!("kill {}", member.id), &error));
-    Some(leftover)
+/// Kills what runs in the member's cgroup, if there is one. Only a record says which cgroup that is: config.json names
+/// what was asked for, which may be somebody else's.
+fn kill(namespace: &str, member: &Member) -> Result<Option<Cgroup>, KillError> {
+    let Some(path) = Record::of(namespace, &member.id).cgroup()? else { return Ok(None) };
+    let path = CgroupPath::parse(&format!("/{path}"))?;
+    let cgroup = match Hierarchy::discover()?.find(&path) {
+        Err(error) if error.kind() == ballast_cgroups::Kind::NotFound => return Ok(None),
+        found => found?,
+    };
+    cgroup.kill_all()?;
+    Ok(Some(cgroup))
+}
+
+/// The record goes last and only after its cgroup: as long as there is something to kill, it tells where.
+fn clean(namespace: &str, member: &Member, cgroup: Result<Option<Cgroup>, KillError>, deadline: Instant) {
+    let rootfs = member.bundle.join("rootfs");
+    unmount_all(&rootfs).unwrap_or_else(|error| warn(&format!("unmount {}", rootfs.display()), &error));
+    let removed = cgroup.and_then(|cgroup| {
+        cgroup.map_or(Ok(()), |cgroup| cgroup.delete(deadline))?;
+        Ok(Record::of(namespace, &member.id).remove()?)
+    });
+    removed.unwrap_or_else(|error| warn(&format!("clean up container {}", member.id), &error));
 }
 
 /// Takes off everything mounted at `path`, each with all that is mounted below it.

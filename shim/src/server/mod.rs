@@ -33,8 +33,8 @@ pub struct Context {
     pub publisher: Publisher,
     /// Where exits come from.
     pub reaper: Reaper,
-    /// Makes processes.
-    pub spawner: Arc<ballast_runtime::Spawner>,
+    /// Makes containers.
+    pub runtime: Arc<ballast_runtime::Runtime>,
     /// Ends the shim.
     pub shutdown: Shutdown,
 }
