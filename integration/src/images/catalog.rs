@@ -1,8 +1,9 @@
 //! What each image is made of. Only data; makes nothing.
 //!
-//! The names are those that critest 1.36 and the sandbox defaults of containerd ask for. critest's shell image is one
-//! static busybox under many hard-linked names, not separate programs: the suite compares busybox's very words
-//! (`touch: /tmp/test: Read-only file system`), and hard links, unlike symbolic ones, can be masked singly.
+//! The names are those that critest 1.36 and the sandbox defaults of containerd ask for. critest's shell image is
+//! busybox, because the suite compares busybox's very words (`touch: /tmp/test: Read-only file system`); under
+//! hard-linked names, because unlike symbolic ones they can be masked singly; and Debian's dynamically linked one,
+//! because the shell of the static one runs its own `ls` when `/bin/ls` is masked.
 
 /// An image, under every name that it has.
 #[derive(Debug)]
@@ -56,11 +57,16 @@ pub(super) enum Addition {
         mode: u32,
         source: &'static str,
     },
+    /// One file of a package whose other files are not wanted; the path is the same.
+    PackageFile {
+        package: &'static str,
+        path: &'static str,
+    },
     /// Hard links in `bin` to `bin/busybox`, one for each of its applets.
     BusyboxApplets,
 }
 
-use Addition::{BusyboxApplets, Directory, File, Program, Symlink};
+use Addition::{BusyboxApplets, Directory, File, PackageFile, Program, Symlink};
 
 const NOTHING: Process = Process {
     entrypoint: &[],
@@ -113,11 +119,36 @@ static BASE: Layer = Layer {
 
 static BUSYBOX: Layer = Layer { packages: &["busybox-static"], additions: &[BusyboxApplets] };
 
+/// Needs [`LIBC`].
+static BUSYBOX_DYNAMIC: Layer = Layer { packages: &["busybox"], additions: &[BusyboxApplets] };
+
+/// What dynamically linked programs need.
+static LIBC: Layer = Layer { packages: &["libc6"], additions: &[] };
+
+/// Programs that critest calls and Debian's busybox has not, with their libraries.
+static NOT_IN_BUSYBOX: Layer = Layer {
+    packages: &[
+        "libcap2",
+        "libgcrypt20",
+        "libgpg-error0",
+        "liblz4-1",
+        "liblzma5",
+        "libproc2-0",
+        "libsystemd0",
+        "libzstd1",
+    ],
+    additions: &[
+        PackageFile { package: "procps", path: "usr/bin/pgrep" },
+        PackageFile { package: "util-linux", path: "usr/bin/ipcs" },
+    ],
+};
+
 /// Separate programs, each with the semantics that people's workloads see.
 static DEBIAN: Layer = Layer {
     packages: &[
         "coreutils",
         "dash",
+        "debianutils",
         "findutils",
         "grep",
         "hostname",
@@ -175,7 +206,7 @@ static DEBIAN: Layer = Layer {
 };
 
 static NGINX: Layer = Layer {
-    packages: &["libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "nginx", "zlib1g"],
+    packages: &["libcrypt1", "libpcre2-8-0", "libssl3", "nginx", "zlib1g"],
     additions: &[
         Directory { path: "var/lib/nginx", mode: 0o755 },
         Symlink { path: "var/log/nginx/access.log", target: "/dev/stdout" },
@@ -197,9 +228,9 @@ static APACHE: Layer = Layer {
         "apache2-bin",
         "libapr1",
         "libaprutil1",
-        "libc6",
         "libcrypt1",
         "libexpat1",
+        "libgcc-s1",
         "libpcre2-8-0",
         "libuuid1",
     ],
@@ -257,14 +288,18 @@ pub(super) static IMAGES: &[Image] = &[
     sandbox(&["registry.k8s.io/pause:3.10.2"], "3.10.2"),
     image(
         &["registry.k8s.io/e2e-test-images/busybox:1.29-2", "registry.k8s.io/e2e-test-images/busybox:latest"],
-        SHELL_LAYERS,
+        &[&BASE, &LIBC, &BUSYBOX_DYNAMIC, &NOT_IN_BUSYBOX],
         SHELL,
     ),
-    image(&["registry.k8s.io/e2e-test-images/nginx:1.14-2"], &[&BASE, &BUSYBOX, &NGINX], NGINX_PROCESS),
-    image(&[HOST_NETWORK_NGINX], &[&BASE, &BUSYBOX, &NGINX, &NGINX_ON_HOST_PORT], NGINX_PROCESS),
+    image(
+        &["registry.k8s.io/e2e-test-images/nginx:1.14-2"],
+        &[&BASE, &BUSYBOX, &LIBC, &NGINX],
+        NGINX_PROCESS,
+    ),
+    image(&[HOST_NETWORK_NGINX], &[&BASE, &BUSYBOX, &LIBC, &NGINX, &NGINX_ON_HOST_PORT], NGINX_PROCESS),
     image(
         &["registry.k8s.io/e2e-test-images/httpd:2.4.39-4"],
-        &[&BASE, &BUSYBOX, &APACHE],
+        &[&BASE, &BUSYBOX, &LIBC, &APACHE],
         Process {
             command: &["/usr/local/bin/httpd", "-D", "FOREGROUND", "-f", "/etc/httpd.conf"],
             ..NOTHING

@@ -49,10 +49,17 @@ impl Workshop<'_> {
             Addition::Program { path, mode, source } => {
                 (path, Node::of_root(mode, Content::File(self.compile(source, log)?)))
             }
+            Addition::PackageFile { package, path } => (path, self.package_file(package, path)?),
             Addition::BusyboxApplets => return self.link_applets(tree, log),
         };
         tree.insert(path, node);
         Ok(())
+    }
+
+    fn package_file(&self, package: &str, path: &str) -> Result<Node> {
+        let mut all = Tree::default();
+        self.packages.unpack(package, &mut all)?;
+        all.take(path).with_context(|| format!("take /{path} from the package {package}"))
     }
 
     fn compile(&self, source: &str, log: &mut StepLog) -> Result<Vec<u8>> {

@@ -130,7 +130,12 @@ fn layers() -> impl Iterator<Item = &'static Layer> {
 }
 
 fn package_names() -> Vec<&'static str> {
-    let mut names: Vec<_> = layers().flat_map(|layer| layer.packages).copied().collect();
+    let whole = layers().flat_map(|layer| layer.packages).copied();
+    let in_part = layers().flat_map(|layer| layer.additions).filter_map(|addition| match addition {
+        Addition::PackageFile { package, .. } => Some(*package),
+        _ => None,
+    });
+    let mut names: Vec<_> = whole.chain(in_part).collect();
     names.sort_unstable();
     names.dedup();
     names

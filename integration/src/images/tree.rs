@@ -61,6 +61,11 @@ impl Tree {
         }
     }
 
+    /// Takes out what is at `path`.
+    pub(super) fn take(&mut self, path: &str) -> Result<Node> {
+        self.nodes.remove(path).with_context(|| format!("there is no /{path}"))
+    }
+
     /// Adds the entries of the tar `stream` whose paths `wanted` accepts.
     pub(super) fn extend_from_tar(&mut self, stream: impl Read, wanted: impl Fn(&str) -> bool) -> Result<()> {
         let mut archive = Archive::new(stream);
