@@ -8,8 +8,9 @@
 //! * An entry without conditions decides its syscall whatever the conditional ones say; the first such entry wins.
 //! * An entry that states the default action again is skipped.
 //! * Conditions in one entry must all hold, unless two of them test the same argument: then each stands alone.
-//! * Conditional rules of one syscall are tried in libseccomp's order, not the profile's: see
-//!   `conditions`. The same conditions with two actions are refused.
+//! * Conditional rules of one syscall are tried in libseccomp's order, not the profile's: see `conditions`. The same
+//!   conditions with two actions are refused. Every rule that matches counts: libseccomp, which merges rules to a tree
+//!   of half words, loses some when comparisons of the same argument overlap.
 //! * 32-bit architectures (x32 too) compare the low words of argument and value only.
 //! * x86's direct socket and System V calls are also reachable through `socketcall` and `ipc`: see `multiplexer`.
 //! * Names that are in no table are skipped, and returned for the log.
@@ -24,7 +25,7 @@
 //!
 //! Why not `seccompiler`: one action per filter, one architecture, no `NOTIFY`, no `ENOSYS` range, a linear search.
 //! Why not the tables of `syscalls`: no x32, no private ARM calls, and it ends at Linux 6.17. `syscalls.tbl` is
-//! made from the kernel's headers by `generate_syscalls.py`.
+//! made by `generate_syscalls.py` from the kernel's headers, those of Linux 7.2.
 
 mod action;
 mod architecture;
