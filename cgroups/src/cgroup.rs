@@ -8,6 +8,7 @@ use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::path::CgroupPath;
+use crate::systemd::Scope;
 
 /// A cgroup directory that is held open.
 ///
@@ -18,6 +19,8 @@ pub struct Cgroup {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) path: CgroupPath,
     pub(crate) directory: Directory,
+    /// The unit, when systemd owns the cgroup.
+    pub(crate) scope: Option<Scope>,
 }
 
 impl AsFd for Cgroup {

@@ -12,11 +12,15 @@ use crate::subtree::{Visitor, walk};
 
 impl Cgroup {
     /// Removes the cgroup and those below it, once their processes are gone; kill them first. Succeeds when it is
-    /// already gone.
+    /// already gone. A unit of systemd is stopped before.
     ///
     /// # Errors
     /// [`Error::DeadlineExceeded`] when it still has processes at `deadline`.
     pub fn delete(&self, deadline: Instant) -> Result<()> {
+        self.wait_until_empty(deadline)?;
+        if let Some(scope) = &self.scope {
+            scope.stop()?;
+        }
         loop {
             self.wait_until_empty(deadline)?;
             match self.try_delete() {

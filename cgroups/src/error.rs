@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::path::PathFault;
+use crate::systemd::SystemdError;
 
 /// Short form used throughout the crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -178,6 +179,10 @@ pub enum Error {
         #[source]
         source: Errno,
     },
+
+    /// systemd, which owns the cgroup, refused or failed.
+    #[error(transparent)]
+    Systemd(#[from] Box<SystemdError>),
 }
 
 impl Error {
@@ -197,6 +202,7 @@ impl Error {
             Self::FileMissing { .. } | Self::UnsupportedResource { .. } => Kind::Unsupported,
             Self::InUse { .. } => Kind::AlreadyExists,
             Self::Format { .. } | Self::Signal { .. } => Kind::Internal,
+            Self::Systemd(error) => error.kind(),
         }
     }
 

@@ -22,6 +22,7 @@ mod place;
 mod processes;
 mod statistics;
 mod subtree;
+mod systemd;
 
 pub use cgroup::Cgroup;
 pub use controllers::Controllers;
@@ -35,3 +36,4 @@ pub use statistics::{
     CpuStatistics, HugetlbStatistics, IoStatistics, MemoryEvents, MemoryStat, MemoryStatistics,
     PidsStatistics, Pressure, PressureLine, RdmaStatistics, Statistics, StatisticsReader,
 };
+pub use systemd::{SystemdError, UnitProperties};

@@ -3,7 +3,7 @@
 
 mod apply;
 mod block_io;
-mod convert;
+pub(crate) mod convert;
 mod translate;
 mod unified;
 

@@ -11,6 +11,7 @@ use crate::directory::Directory;
 use crate::error::{Error, Kind, Result};
 use crate::hierarchy::Hierarchy;
 use crate::path::CgroupPath;
+use crate::systemd::{Scope, SystemdError};
 
 /// Others create and remove siblings and empty parents at the same time. Each round is lost only to one of them
 /// that made progress, so a bound is a matter of form.
@@ -25,8 +26,12 @@ impl Hierarchy {
     ///
     /// # Errors
     /// [`Error::InUse`] when the cgroup has processes or children, [`Error::InternalProcesses`] when a parent has
-    /// processes of its own and cannot pass controllers on, [`Error::NotADomain`] below threaded cgroups.
+    /// processes of its own and cannot pass controllers on, [`Error::NotADomain`] below threaded cgroups,
+    /// [`Error::Systemd`] when systemd owns the path, see [`Self::create_scope`].
     pub fn create(&self, path: &CgroupPath) -> Result<Cgroup> {
+        if let Some(unit) = path.unit().filter(|_| path.is_owned_by_systemd()) {
+            return Err(Box::new(SystemdError::Owned { unit: unit.name.clone() }).into());
+        }
         let mut outcome = self.try_create(path);
         for _ in 1..ROUNDS {
             match &outcome {
@@ -44,7 +49,13 @@ impl Hierarchy {
     /// [`Error::Call`], of kind [`Kind::NotFound`] when it does not exist.
     pub fn find(&self, path: &CgroupPath) -> Result<Cgroup> {
         let directory = self.root().open_below(path.relative())?;
-        Ok(Cgroup { hierarchy: self.clone(), path: path.clone(), directory })
+        let scope = if path.is_owned_by_systemd() { Some(Scope::of(path)?) } else { None };
+        Ok(Cgroup { hierarchy: self.clone(), path: path.clone(), directory, scope })
+    }
+
+    /// Enables the available controllers from the root down to the parent of a cgroup that another manager made.
+    pub(crate) fn pass_controllers_to(&self, path: &CgroupPath) -> Result<()> {
+        self.open_parent(path, &mut Vec::new()).map(drop)
     }
 
     fn try_create(&self, path: &CgroupPath) -> Result<Cgroup> {

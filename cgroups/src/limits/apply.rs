@@ -27,6 +27,9 @@ impl Cgroup {
         if limits.memory.check_before_update {
             self.refuse_limit_in_use(&limits.memory)?;
         }
+        if let Some(scope) = &self.scope {
+            scope.update(limits)?;
+        }
         if limits.cpu.burst.is_some() && limits.cpu.quota.is_some() {
             // The kernel refuses a quota below the burst, and a burst above the quota. No burst always fits.
             optional(self.write("cpu.max.burst", "0"))?;

@@ -23,7 +23,7 @@ pub(super) fn cpu_weight_from_shares(shares: u64) -> Option<u64> {
 }
 
 /// A block I/O weight (10 to 1000) to `io.weight` (1 to 10000), linearly, as kernel and runtimes agree.
-pub(super) fn io_weight(weight: u16) -> u64 {
+pub(crate) fn io_weight(weight: u16) -> u64 {
     1 + (u64::from(weight).saturating_sub(10)) * 9999 / 990
 }
 
