@@ -87,6 +87,7 @@ impl Rules {
 /// A name of the profile with what it stands for. In the profile's order.
 #[derive(Debug)]
 pub(super) struct Named<'a> {
+    name: &'a str,
     entry: &'a Entry<'a>,
     numbers: Numbers,
     multiplexed: Option<Multiplexed>,
@@ -98,7 +99,9 @@ pub(super) fn resolve<'a>(profile: &'a Profile<'_>, table: &Table) -> (Vec<Named
     for entry in &profile.entries {
         for name in entry.names {
             match table.numbers(name) {
-                Some(numbers) => named.push(Named { entry, numbers, multiplexed: Multiplexed::named(name) }),
+                Some(numbers) => {
+                    named.push(Named { name, entry, numbers, multiplexed: Multiplexed::named(name) })
+                }
                 None if unknown.contains(name) => (),
                 None => unknown.push(name.clone()),
             }
@@ -116,7 +119,7 @@ pub(super) fn ranges(
     let mut collected: BTreeMap<u32, Rules> = BTreeMap::new();
     let mut multiplexed: BTreeMap<Multiplexed, Rules> = BTreeMap::new();
     let mut newest = None;
-    for Named { entry, numbers, multiplexed: call } in names {
+    for Named { entry, numbers, multiplexed: call, .. } in names {
         let number = numbers.on(architecture);
         newest = newest.max(number.filter(|number| counts_as_newest(architecture, *number)));
         if entry.action == default {
@@ -140,7 +143,11 @@ pub(super) fn ranges(
     let mut next = Some(architecture.first_number());
     for (number, rules) in collected {
         absent.fill(&mut ranges, next, Some(number));
-        let conflict = || Error::Conflict { number, architecture: architecture.name() };
+        let conflict = || {
+            let named = names.iter().find(|named| named.numbers.on(architecture) == Some(number));
+            let syscall = named.map_or_else(String::new, |named| named.name.to_owned());
+            Error::Conflict { syscall, architecture: architecture.name() }
+        };
         ranges.push(number, rules.decide(default).ok_or_else(conflict)?);
         next = number.checked_add(1);
     }

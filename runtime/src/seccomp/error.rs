@@ -85,11 +85,11 @@ pub enum Error {
     },
     /// Two rules for a syscall have the same conditions and different actions.
     #[error(
-        "seccomp: two rules for syscall number {number} of {architecture} have the same conditions and different actions"
+        "seccomp: two rules for syscall `{syscall}` on {architecture} have the same conditions and different actions"
     )]
     Conflict {
-        /// The number on that architecture.
-        number: u32,
+        /// Its first name in the profile.
+        syscall: String,
         /// The architecture's OCI name.
         architecture: &'static str,
     },

@@ -90,7 +90,7 @@ fn a_bad_profile_is_named() {
         ),
         (
             json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [conditional(1), conditional(2)] }),
-            "seccomp: two rules for syscall number 0 of SCMP_ARCH_X86_64 have the same conditions and different actions",
+            "seccomp: two rules for syscall `read` on SCMP_ARCH_X86_64 have the same conditions and different actions",
         ),
     ] {
         assert_eq!(refusal(value), message);
