@@ -16,6 +16,7 @@
 
 mod catalog;
 mod describe;
+mod inputs;
 mod layer;
 mod packages;
 mod storage;
@@ -30,6 +31,7 @@ use sha2::{Digest, Sha256};
 use crate::progress::{Progress, StepLog};
 use crate::tools::lock;
 use catalog::{Addition, IMAGES, Image, Layer};
+use inputs::Inputs;
 use layer::{Workshop, payload_path};
 use packages::Packages;
 use storage::{Blob, Storage};
@@ -100,29 +102,42 @@ pub fn hosts_toml(address: &str) -> String {
 }
 
 /// Builds all images into `<node_directory>/registry`, unless they are there and nothing that they are made of has
-/// changed: the catalogue, the programs' sources, the Debian packages that apt knows. Needs apt's package lists.
+/// changed: the catalogue, the programs' sources, the Debian packages that apt knows. Needs apt's package lists; apt
+/// is asked only when these are newer than the images.
 ///
 /// # Errors
 /// When a package cannot be fetched or a program not compiled; the error names the step and its log.
 pub fn build(node_directory: &Path, progress: &Progress) -> Result<RegistryDirectory> {
-    let path = node_directory.join("registry");
     let _lock = lock(node_directory, "registry.lock")?;
-    let packages = Packages::resolve(&package_names(), node_directory.join("packages"))?;
-    let inputs = hash_of_inputs(&packages)?;
-    if fs::read_to_string(path.join("inputs")).is_ok_and(|built_from| built_from == inputs) {
-        return Ok(RegistryDirectory { path });
+    let registry = RegistryDirectory { path: node_directory.join("registry") };
+    let recipe = hash(&recipe()?);
+    let built_from = Inputs::read(&registry.path);
+    if built_from.as_ref().is_some_and(|inputs| inputs.recipe == recipe && !inputs.may_have_new_packages()) {
+        return Ok(registry);
     }
-    progress.step("build images", |log| {
-        packages.fetch(log)?;
-        let fresh = empty_directory(&node_directory.join("registry.new"))?;
-        let scratch = empty_directory(&node_directory.join("registry.scratch"))?;
-        store_all(&Storage::below(&fresh), &Workshop { packages: &packages, scratch: &scratch }, log)?;
-        fs::write(fresh.join("inputs"), &inputs).context("write the inputs' hash")?;
-        remove(&scratch)?;
-        remove(&path)?;
-        fs::rename(&fresh, &path).with_context(|| format!("move the images to {}", path.display()))
-    })?;
-    Ok(RegistryDirectory { path })
+    let packages = Packages::resolve(&package_names(), node_directory.join("packages"))?;
+    let versions = hash(&packages.fingerprint());
+    if !built_from.is_some_and(|inputs| inputs.recipe == recipe && inputs.versions == versions) {
+        progress.step("build images", |log| build_all(node_directory, &registry, &packages, log))?;
+    }
+    Inputs::write(&registry.path, &recipe, &versions)?;
+    Ok(registry)
+}
+
+fn build_all(
+    node_directory: &Path,
+    registry: &RegistryDirectory,
+    packages: &Packages,
+    log: &mut StepLog,
+) -> Result<()> {
+    packages.fetch(log)?;
+    let fresh = empty_directory(&node_directory.join("registry.new"))?;
+    let scratch = empty_directory(&node_directory.join("registry.scratch"))?;
+    store_all(&Storage::below(&fresh), &Workshop { packages, scratch: &scratch }, log)?;
+    remove(&scratch)?;
+    remove(&registry.path)?;
+    fs::rename(&fresh, &registry.path)
+        .with_context(|| format!("move the images to {}", registry.path.display()))
 }
 
 fn layers() -> impl Iterator<Item = &'static Layer> {
@@ -141,16 +156,21 @@ fn package_names() -> Vec<&'static str> {
     names
 }
 
-fn hash_of_inputs(packages: &Packages) -> Result<String> {
-    let mut hash = Sha256::new();
-    hash.update(format!("{FORMAT} {IMAGES:?}\n{}", packages.fingerprint()));
+/// Everything but the packages' versions that decides what the images are.
+fn recipe() -> Result<String> {
+    let mut recipe = format!("{FORMAT} {IMAGES:?}");
     for addition in layers().flat_map(|layer| layer.additions) {
         if let Addition::Program { source, .. } = addition {
             let path = payload_path(source);
-            hash.update(fs::read(&path).with_context(|| format!("read {}", path.display()))?);
+            let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            recipe.push_str(&text);
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(recipe)
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn store_all(storage: &Storage, workshop: &Workshop<'_>, log: &mut StepLog) -> Result<()> {
