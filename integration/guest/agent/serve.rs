@@ -1,7 +1,7 @@
 //! The command server: requests in, events out, one session per command. Ends when the host is gone.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,12 +27,26 @@ impl Events {
     }
 }
 
+/// The stream from the host, which is told what was read so that it can send more.
+struct Acknowledged {
+    input: File,
+    events: Events,
+}
+
+impl Read for Acknowledged {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.events.send(&Event::Consumed(u32::try_from(count).map_err(io::Error::other)?));
+        Ok(count)
+    }
+}
+
 /// Serves the host on `channel` until it asks for power off or its end is closed.
 pub(crate) fn serve(channel: &str) -> Result<()> {
     let (input, mut output) = open(channel)?;
     output.write_all(PREAMBLE).context("greet the host")?;
     let events = Events(Arc::new(Mutex::new(output)));
-    let mut input = BufReader::new(input);
+    let mut input = BufReader::new(Acknowledged { input, events: events.clone() });
 
     let Request::Boot(config) = read_frame(&mut input).context("read the boot request")? else {
         bail!("the host's first request is not Boot");
@@ -49,12 +63,18 @@ pub(crate) fn serve(channel: &str) -> Result<()> {
     loop {
         match read_frame(&mut input) {
             Ok(Request::Boot(_)) => bail!("the host asked to boot twice"),
-            Ok(Request::PowerOff) => return Ok(()),
+            Ok(Request::PowerOff) => return flush(&config.logs),
             Ok(request) => sessions.handle(request),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error).context("read a request"),
         }
     }
+}
+
+/// The host reads the logs when the node is gone; the rest is thrown away.
+fn flush(logs: &str) -> Result<()> {
+    let directory = File::open(logs).with_context(|| format!("open {logs}"))?;
+    rustix::fs::syncfs(&directory).with_context(|| format!("write back {logs}"))
 }
 
 /// Shares, network, engine. Returns the sessions' `PATH`.

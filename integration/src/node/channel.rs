@@ -1,30 +1,24 @@
 //! The host's end of the stream to the node's agent: sends requests, hands each session its events.
 
 use std::collections::HashMap;
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use super::protocol::{
-    BootConfig, Event, Launch, Request, SessionId, read_frame, skip_to_preamble, write_frame,
+    BootConfig, Event, Launch, Request, SessionId, WINDOW_BYTES, read_frame, skip_to_preamble, write_frame,
 };
 
 /// Sends requests; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Channel {
-    writer: Arc<Mutex<Box<dyn Write + Send>>>,
-    routes: Arc<Mutex<Routes>>,
+    writer: Arc<Mutex<WindowedWriter>>,
+    routes: Arc<Routes>,
     next: Arc<AtomicU32>,
-}
-
-/// Where events go.
-struct Routes {
-    /// `None` once the node is gone.
-    sessions: Option<HashMap<SessionId, Sender<Event>>>,
 }
 
 impl std::fmt::Debug for Channel {
@@ -45,20 +39,17 @@ impl Channel {
     ) -> Result<Self> {
         let mut reader = BufReader::new(reader);
         skip_to_preamble(&mut reader).context("the node's kernel ended before its agent spoke")?;
-        let channel = Self {
-            writer: Arc::new(Mutex::new(Box::new(writer))),
-            routes: Arc::new(Mutex::new(Routes { sessions: Some(HashMap::new()) })),
-            next: Arc::default(),
-        };
+        let routes = Arc::new(Routes::default());
+        let writer = WindowedWriter { stream: Box::new(writer), routes: Arc::clone(&routes) };
+        let channel =
+            Self { writer: Arc::new(Mutex::new(writer)), routes: Arc::clone(&routes), next: Arc::default() };
+        let (boot_outcome, outcome) = mpsc::channel();
+        thread::spawn(move || dispatch(&mut reader, &routes, &boot_outcome));
         channel.send(&Request::Boot(boot))?;
-        match read_frame(&mut reader).context("the node's agent ended while it booted")? {
-            Event::Ready => {}
+        match outcome.recv().context("the node's agent ended while it booted")? {
             Event::BootFailed(reason) => bail!("the node's agent reports: {reason}"),
-            other => bail!("the node's agent began with {other:?}"),
+            _ => Ok(channel),
         }
-        let routes = Arc::clone(&channel.routes);
-        thread::spawn(move || dispatch(&mut reader, &routes));
-        Ok(channel)
     }
 
     /// Starts a session.
@@ -68,9 +59,13 @@ impl Channel {
     pub(crate) fn launch(&self, launch: Launch) -> Result<(SessionId, Receiver<Event>)> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::channel();
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.sessions.as_mut().ok_or_else(|| anyhow!("the node is gone"))?.insert(id, sender);
-        drop(routes);
+        {
+            let mut state = self.routes.lock();
+            if state.closed {
+                bail!("the node is gone");
+            }
+            state.sessions.insert(id, sender);
+        }
         self.send(&Request::Launch(id, launch))?;
         Ok((id, events))
     }
@@ -85,19 +80,77 @@ impl Channel {
     }
 }
 
+/// What the event thread and the senders share.
+#[derive(Default)]
+struct Routes {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    sessions: HashMap<SessionId, Sender<Event>>,
+    /// Written and not yet read by the node.
+    bytes_under_way: usize,
+    /// The node is gone.
+    closed: bool,
+}
+
+impl Routes {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.sessions.clear();
+        self.changed.notify_all();
+    }
+}
+
+/// Keeps at most [`WINDOW_BYTES`] on the way.
+struct WindowedWriter {
+    stream: Box<dyn Write + Send>,
+    routes: Arc<Routes>,
+}
+
+impl Write for WindowedWriter {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let state = self.routes.lock();
+        let full = |state: &mut State| state.bytes_under_way >= WINDOW_BYTES && !state.closed;
+        let mut state = self.routes.changed.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the node is gone"));
+        }
+        let length = buffer.len().min(WINDOW_BYTES - state.bytes_under_way);
+        state.bytes_under_way += length;
+        drop(state);
+        self.stream.write_all(&buffer[..length])?;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 /// Hands out events until the stream ends; sessions then find their channel closed.
-fn dispatch(reader: &mut impl Read, routes: &Mutex<Routes>) {
+fn dispatch(reader: &mut impl Read, routes: &Routes, boot: &Sender<Event>) {
     while let Ok(event) = read_frame::<Event>(reader) {
-        let mut routes = routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sessions) = routes.sessions.as_mut() else { return };
+        let mut state = routes.lock();
         // A session whose receiver was dropped is one that nobody watches any more.
         match &event {
-            Event::Ended(id, _) => drop(sessions.remove(id).map(|session| session.send(event))),
-            Event::Stdout(id, _) | Event::Stderr(id, _) => {
-                drop(sessions.get(id).map(|session| session.send(event)));
+            Event::Consumed(bytes) => {
+                state.bytes_under_way = state.bytes_under_way.saturating_sub(*bytes as usize);
+                routes.changed.notify_all();
             }
-            Event::Ready | Event::BootFailed(_) => {}
+            Event::Ready | Event::BootFailed(_) => drop(boot.send(event)),
+            Event::Ended(id, _) => drop(state.sessions.remove(id).map(|session| session.send(event))),
+            Event::Stdout(id, _) | Event::Stderr(id, _) => {
+                drop(state.sessions.get(id).map(|session| session.send(event)));
+            }
         }
     }
-    routes.lock().unwrap_or_else(PoisonError::into_inner).sessions = None;
+    routes.close();
 }

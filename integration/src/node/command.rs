@@ -149,7 +149,7 @@ impl Session {
                 }
                 Event::Ended(_, Ending::NotStarted(reason)) => bail!("on the node: {reason}"),
                 Event::Ended(_, ending) => return Ok(ending),
-                Event::Ready | Event::BootFailed(_) => {}
+                Event::Ready | Event::BootFailed(_) | Event::Consumed(_) => {}
             }
         }
     }

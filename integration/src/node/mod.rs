@@ -11,7 +11,8 @@ mod uml;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rustix::event::Timespec;
 
 use crate::progress::{self, Progress};
 use crate::setup::kernel::KernelChoice;
@@ -23,6 +24,9 @@ use protocol::{BootConfig, Request, Share};
 
 /// Boots whose logs are kept.
 const KEPT_LOGS: usize = 10;
+
+/// What a node gets to write back its logs and stop.
+const POWER_OFF_DEADLINE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
 /// What kind of node, and what runs on it.
 #[derive(Clone, Debug)]
@@ -93,13 +97,25 @@ impl Node {
         &self.logs
     }
 
-    /// Powers the node off and waits until it is gone.
+    /// Writes back what the node's page cache holds of [`Node::logs`], so that the host sees all of it.
     ///
     /// # Errors
-    /// When the node died before.
-    pub fn shutdown(mut self) -> Result<()> {
+    /// When the node is gone.
+    pub fn flush_logs(&self) -> Result<()> {
+        self.command(["sync".to_owned(), "--file-system".to_owned(), self.logs.display().to_string()])
+            .run()
+            .map(drop)
+    }
+
+    /// Powers the node off, with its logs complete, and returns when it is gone.
+    ///
+    /// # Errors
+    /// When the node died before, or did not power off in time and was killed.
+    pub fn shutdown(self) -> Result<()> {
         self.channel.send(&Request::PowerOff)?;
-        self.kernel.wait();
+        if !self.kernel.ends_within(&POWER_OFF_DEADLINE)? {
+            bail!("the node did not power off and was killed, its logs: {}", self.logs.display());
+        }
         Ok(())
     }
 }

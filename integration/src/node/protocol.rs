@@ -19,6 +19,10 @@ const MAX_FRAME_BYTES: u32 = 1 << 20;
 /// output does not hold up the others.
 pub const CHUNK_BYTES: usize = 3_500;
 
+/// How many bytes the host has on the way to the node at most. A serial line's input buffer holds 4096 and
+/// user-mode Linux can lose the wake-up for what arrives beyond it.
+pub const WINDOW_BYTES: usize = 2_048;
+
 /// One command run on the node.
 pub type SessionId = u32;
 
@@ -112,9 +116,11 @@ pub enum Ending {
 /// Node to host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// The node serves sessions. Sent once, first.
+    /// The agent has read this many more bytes of the stream; see [`WINDOW_BYTES`].
+    Consumed(u32),
+    /// The node serves sessions. Sent once.
     Ready,
-    /// The node cannot come up; the reason. Nothing follows.
+    /// The node cannot come up; the reason. Nothing but [`Event::Consumed`] follows.
     BootFailed(String),
     /// Bytes of a session's standard output.
     Stdout(SessionId, Vec<u8>),

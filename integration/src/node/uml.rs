@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// Where the host's root directory is, as the kernel's `hostfs` sees it.
@@ -61,11 +62,10 @@ impl Kernel {
         Ok((Self { pidfd, console: Some(console) }, host_end))
     }
 
-    /// Waits until the kernel and all its helper processes have ended by themselves.
-    pub(crate) fn wait(&mut self) {
-        if let Some(console) = self.console.take() {
-            drop(console.join());
-        }
+    /// Waits for the kernel's own end; returns whether it came within `deadline`.
+    pub(crate) fn ends_within(&self, deadline: &Timespec) -> Result<bool> {
+        let mut events = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        Ok(poll(&mut events, Some(deadline)).context("wait for the kernel's end")? > 0)
     }
 }
 
@@ -75,7 +75,9 @@ impl Drop for Kernel {
         if let Err(errno) = pidfd_send_signal(&self.pidfd, Signal::KILL) {
             debug_assert_eq!(errno, rustix::io::Errno::SRCH);
         }
-        self.wait();
+        if let Some(console) = self.console.take() {
+            drop(console.join());
+        }
     }
 }
 

@@ -16,6 +16,9 @@ use crate::progress::{Progress, StepLog};
 const FAST_VERSION: &str = "7.2um1";
 const FAST_SUITES: [&str; 2] = ["forky", "sid"];
 
+/// Changes when the unpacked directory gets other contents.
+const LAYOUT: &str = "2";
+
 /// Which kernel the node runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum KernelChoice {
@@ -44,7 +47,7 @@ pub fn prepare(layout: &Layout, progress: &Progress, choice: KernelChoice, tree:
         bail!("user-mode Linux exists for x86_64 only: use --node host");
     }
     if choice == KernelChoice::Fast {
-        let directory = layout.node().join(format!("kernel-{FAST_VERSION}"));
+        let directory = layout.node().join(format!("kernel-{FAST_VERSION}-{LAYOUT}"));
         let fast = unpack_once(layout, progress, &directory, tree, |log| {
             download(layout, log, &FAST_SUITES, Some(FAST_VERSION))
         });
@@ -53,7 +56,7 @@ pub fn prepare(layout: &Layout, progress: &Progress, choice: KernelChoice, tree:
             Err(error) => eprintln!("  the fast kernel is not available, using the stable one: {error:#}"),
         }
     }
-    let directory = layout.node().join(format!("kernel-{}", rootfs::SUITE));
+    let directory = layout.node().join(format!("kernel-{}-{LAYOUT}", rootfs::SUITE));
     unpack_once(layout, progress, &directory, tree, |log| download(layout, log, &[rootfs::SUITE], None))?;
     Ok(Kernel { directory, execution: &[] })
 }
@@ -84,6 +87,8 @@ fn copy_libraries(tree: &Path, kernel: &Path) -> Result<()> {
     let multiarch = "lib/x86_64-linux-gnu";
     for (from, to) in [
         (format!("usr/{multiarch}/libc.so.6"), format!("{multiarch}/libc.so.6")),
+        // The C library loads it when a thread is cancelled, which the kernel does when it ends.
+        (format!("usr/{multiarch}/libgcc_s.so.1"), format!("{multiarch}/libgcc_s.so.1")),
         (format!("usr/{multiarch}/ld-linux-x86-64.so.2"), "lib64/ld-linux-x86-64.so.2".to_owned()),
     ] {
         let (from, to) = (tree.join(from), kernel.join(to));
