@@ -9,11 +9,11 @@ use std::{
         unix::{
             fs::{FileTypeExt, PermissionsExt},
             net::UnixStream,
-            process::CommandExt,
+            process::{CommandExt, ExitStatusExt},
         },
     },
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use containerd_shim_protos::{
@@ -26,6 +26,7 @@ use containerd_shim_protos::{
 };
 use rustix::{
     event::{PollFd, PollFlags, poll},
+    mount::{MountFlags, UnmountFlags},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 use tempfile::TempDir;
@@ -312,6 +313,94 @@ fn delete_of_nothing_tells_a_kill() {
     let output = State::new().run("pod", "delete", b"");
     let response = DeleteResponse::parse_from_bytes(&succeeded(output)).unwrap();
     assert_eq!((response.pid, response.exit_status), (0, 137));
+}
+
+/// A container as a crash of its shim leaves it: a process in a cgroup, the record of that, a mounted rootfs.
+struct Leftover {
+    cgroup: PathBuf,
+    record: PathBuf,
+    rootfs: PathBuf,
+    process: Child,
+}
+
+impl Leftover {
+    fn of(state: &State, id: &str) -> Self {
+        let hierarchy = ballast_cgroups::Hierarchy::discover().unwrap();
+        let name = format!("ballast-test-{}-{id}", std::process::id());
+        let cgroup = hierarchy.mount_point().join(&name);
+        std::fs::create_dir(&cgroup).unwrap();
+        let process = Command::new("/bin/sh")
+            .args(["-c", "echo 0 > \"$0/cgroup.procs\"; echo; read wait"])
+            .arg(&cgroup)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut leftover =
+            Self { cgroup, record: record(id), rootfs: state.bundle(id).join("rootfs"), process };
+        leftover.process.stdout.as_mut().unwrap().read_exact(&mut [0; 1]).unwrap();
+        std::fs::create_dir_all(leftover.record.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&name, &leftover.record).unwrap();
+        std::fs::create_dir(&leftover.rootfs).unwrap();
+        for directory in [leftover.rootfs.clone(), leftover.rootfs.join("below")] {
+            std::fs::create_dir_all(&directory).unwrap();
+            rustix::mount::mount(c"none", &directory, c"tmpfs", MountFlags::empty(), None).unwrap();
+        }
+        leftover
+    }
+
+    fn assert_gone(&mut self) {
+        assert_eq!(self.process.wait().unwrap().signal(), Some(9));
+        assert!(!self.cgroup.exists() && self.record.symlink_metadata().is_err());
+        assert_eq!(std::fs::read_dir(&self.rootfs).unwrap().count(), 0, "the rootfs is still mounted");
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        // After a test that failed; what is gone already cannot be removed again.
+        self.process.kill().ok();
+        self.process.wait().ok();
+        std::fs::remove_dir(&self.cgroup).ok();
+        std::fs::remove_file(&self.record).ok();
+        for _ in 0..2 {
+            rustix::mount::unmount(&self.rootfs, UnmountFlags::DETACH).ok();
+        }
+    }
+}
+
+fn record(id: &str) -> PathBuf {
+    Path::new(ballast_runtime::STATE_DIRECTORY).join(NAMESPACE).join(id)
+}
+
+#[test]
+fn delete_of_a_crashed_pod_cleans_all_its_containers_and_no_other() {
+    let state = State::new();
+    // Records are the host's, so ids must not be those of another run of this test.
+    let id = |name: &str| format!("{name}-{}", std::process::id());
+    let (pod, container, foreign) = (id("pod"), id("container"), id("foreign"));
+    let mut leftovers = [Leftover::of(&state, &pod), Leftover::of(&state, &container)];
+    let mut other = Leftover::of(&state, &foreign);
+    std::fs::write(state.bundle(&container).join("sandbox"), &pod).unwrap();
+    std::fs::write(state.bundle(&foreign).join("sandbox"), "other").unwrap();
+    let response = DeleteResponse::parse_from_bytes(&succeeded(state.run(&pod, "delete", b""))).unwrap();
+    assert_eq!(response.exit_status, 137);
+    leftovers.iter_mut().for_each(Leftover::assert_gone);
+    assert!(other.cgroup.exists() && other.process.try_wait().unwrap().is_none());
+    succeeded(state.run(&foreign, "delete", b""));
+    other.assert_gone();
+}
+
+#[test]
+fn delete_removes_the_socket_of_a_dead_shim() {
+    let state = State::new();
+    let daemon = Daemon::at(state.start("pod"));
+    pidfd_send_signal(&daemon.pidfd, Signal::KILL).unwrap();
+    for process in std::iter::once(&daemon.pidfd).chain(&daemon.children) {
+        poll(&mut [PollFd::new(process, PollFlags::IN)], None).unwrap();
+    }
+    succeeded(state.run("pod", "delete", b""));
+    daemon.assert_gone();
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use ballast_cgroups::{CgroupPath, Hierarchy};
 use rustix::thread::CoreSchedulingScope;
 
 use super::{
@@ -26,7 +27,6 @@ use super::{
 };
 use crate::log::{Level, open_fifo};
 
-const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 const HIGHEST_OOM_SCORE: i32 = 1000;
 /// Variables that speak to containerd as a systemd service; its shims must not answer for it.
 const SERVICE_VARIABLES: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID"];
@@ -46,6 +46,9 @@ pub enum StartError {
     /// The socket cannot be had.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The cgroup for the shim does not exist.
+    #[error("runtime option shim_cgroup")]
+    ShimCgroup(#[source] ballast_cgroups::Error),
     /// Events would have nowhere to go.
     #[error("neither the bootstrap parameters nor TTRPC_ADDRESS name containerd's event socket")]
     NoEventAddress,
@@ -158,9 +161,10 @@ fn isolate_cores() -> Result<(), StartError> {
         .map_err(|errno| step("prctl(PR_SCHED_CORE)", "self")(errno.into()))
 }
 
-/// `shim_cgroup`: this process joins, the daemon is born there.
+/// `shim_cgroup`: this process joins, the daemon is born there. It must exist: it is the node's, not ours to make.
 fn join_cgroup(cgroup: &str) -> Result<(), StartError> {
-    let path = Path::new(CGROUP_MOUNT).join(cgroup.trim_start_matches('/')).join("cgroup.procs");
+    let cgroup = CgroupPath::parse(cgroup).and_then(|path| Hierarchy::discover()?.find(&path));
+    let path = cgroup.map_err(StartError::ShimCgroup)?.directory_path().join("cgroup.procs");
     std::fs::write(&path, "0").map_err(step("write 0 to", path))
 }
 
