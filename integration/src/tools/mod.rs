@@ -2,6 +2,10 @@
 //! both supported lines, runc as the yardstick, crictl and critest, CNI plugins, the image registry. Everything but
 //! runc is linked without C, runc statically, because they run in the node's own root file system, whose libc may
 //! differ from this machine's. Knows nothing about nodes and how the programs are configured.
+//!
+//! A module pins the programs as its tools, so in its directory `go get -tool PACKAGE@VERSION` moves a pin. Two
+//! differ: critest is a test and needs `go get -t sigs.k8s.io/cri-tools/cmd/critest@VERSION` beside crictl's line, and
+//! the registry is a `main.go` of its own, for `go get` and `go mod tidy`.
 
 mod module;
 mod recipe;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::ContainerdLine;
 
-/// The Debian packages that building the tools needs, each with the reason. Go itself (1.26.8 or later, see the `go` lines of the modules) is not among
-/// them: bookworm's is too old for these modules.
+/// The Debian packages that building the tools needs, each with the reason. Go is not among them: the modules' `go`
+/// lines ask for 1.26.8, and bookworm's is older.
 pub const REQUIRED_PACKAGES: &[(&str, &str)] = &[
     ("gcc", "runc's namespace joining is C"),
     ("libc6-dev", "runc is linked statically with this libc"),
