@@ -1,2 +1,31 @@
-//! TODO
+//! From an OCI bundle to a running process, and back to nothing.
+//!
+//! A spec becomes a [plan](plan), the [spawner](spawn) clones a process that [executes it](child), and a [`Container`]
+//! is what the shim holds of the result. All calls block; the shim makes them off its event loop. This crate knows no
+//! containerd, no ttrpc and no async runtime.
+
+mod bundle;
+mod child;
+mod container;
+mod error;
+pub mod features;
+mod hooks;
+mod plan;
+mod process;
+mod record;
+mod rootfs;
+mod runtime;
 pub mod seccomp;
+mod spawn;
+pub mod sys;
+
+pub use bundle::{BundleError, MAXIMUM_CONFIG_BYTES, read_config};
+pub use container::{Container, CreateOptions, CreateRequest, RootfsMount};
+pub use error::{CallError, Error, ErrorKind, StepError, report};
+pub use features::features;
+pub use hooks::HookError;
+pub use plan::PlanError;
+pub use process::{Process, ProcessIo};
+pub use record::{Record, STATE_DIRECTORY};
+pub use runtime::Runtime;
+pub use spawn::{ChannelError, Spawner};

@@ -1,0 +1,100 @@
+//! Device nodes below `/dev` and the links that programs expect there.
+
+use super::Context;
+use super::rootfs::{MountPoint, Rootfs, attach};
+use crate::error::{StepContext, StepError};
+use crate::plan::wire::{DeviceNode, DevicePlan};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, makedev, mknodat, statat, symlinkat};
+use rustix::io::Errno;
+use rustix::process::umask;
+use std::ffi::{CStr, CString};
+
+/// OCI runtime-spec runtime-linux.md, "Dev symbolic links" and `/dev/ptmx`.
+const LINKS: [(&CStr, &CStr); 5] = [
+    (c"/proc/self/fd", c"fd"),
+    (c"/proc/self/fd/0", c"stdin"),
+    (c"/proc/self/fd/1", c"stdout"),
+    (c"/proc/self/fd/2", c"stderr"),
+    (c"pts/ptmx", c"ptmx"),
+];
+
+/// Makes the nodes and, when there are any, the links. A container with the host's `/dev` has neither.
+pub(super) fn make_all(
+    rootfs: &Rootfs<'_>,
+    devices: &[DevicePlan],
+    context: &Context<'_>,
+) -> Result<(), StepError> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let inherited = umask(Mode::empty());
+    let dev = rootfs.mount_point(c"/dev", MountPoint::Directory).step(|| "find /dev".into())?;
+    for device in devices {
+        let make = || -> Result<(), Errno> {
+            match &device.node {
+                DeviceNode::Make { mode, major, minor, uid, gid } => {
+                    let (directory, name) = parent(rootfs, &dev, &device.path)?;
+                    make_node(directory.as_fd(), &name, *mode, (*major, *minor))?;
+                    if (*uid, *gid) != (0, 0) {
+                        let owner = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
+                        chownat(&directory, &*name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+                    }
+                    Ok(())
+                }
+                DeviceNode::Bind { tree } => {
+                    let target = rootfs.mount_point(&device.path, MountPoint::File)?;
+                    attach(context.descriptor(*tree).map_err(|_| Errno::BADF)?, &target)
+                }
+            }
+        };
+        make().step(|| format!("make the device {}", device.path.to_string_lossy()))?;
+    }
+    for (target, name) in LINKS {
+        match symlinkat(target, &dev, name) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => {
+                return Err(errno).step(|| format!("make the link /dev/{}", name.to_string_lossy()));
+            }
+        }
+    }
+    umask(inherited);
+    Ok(())
+}
+
+/// The directory of a device and its name there. Nearly all are right below `/dev`, which is open already.
+fn parent(rootfs: &Rootfs<'_>, dev: &OwnedFd, path: &CStr) -> Result<(OwnedFd, CString), Errno> {
+    let bytes = path.to_bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/').ok_or(Errno::INVAL)?;
+    let (directory, name) = (&bytes[..slash], &bytes[slash + 1..]);
+    let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+    if directory == b"/dev" {
+        return Ok((dev.try_clone().map_err(|_| Errno::MFILE)?, name));
+    }
+    let directory =
+        CString::new(if directory.is_empty() { b"/" } else { directory }).map_err(|_| Errno::INVAL)?;
+    Ok((rootfs.mount_point(&directory, MountPoint::Directory)?, name))
+}
+
+fn make_node(directory: BorrowedFd<'_>, name: &CStr, mode: u32, number: (u32, u32)) -> Result<(), Errno> {
+    let (kind, device) = (FileType::from_raw_mode(mode), makedev(number.0, number.1));
+    match mknodat(directory, name, kind, Mode::from_raw_mode(mode), device) {
+        // An image may bring the node along; anything else under that name is not what the spec asked for.
+        Err(Errno::EXIST) => {
+            let present = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let same = FileType::from_raw_mode(present.st_mode) == kind && present.st_rdev == device;
+            if same { Ok(()) } else { Err(Errno::EXIST) }
+        }
+        result => result,
+    }
+}
+
+/// Refuses to use what is not the null device under the host's `/dev/null` (CVE-2025-31133).
+pub(super) fn open_host_null() -> Result<OwnedFd, Errno> {
+    let null =
+        rustix::fs::open("/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let status = rustix::fs::fstat(&null)?;
+    let is_null = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
+        && status.st_rdev == makedev(1, 3);
+    if is_null { Ok(null) } else { Err(Errno::NODEV) }
+}

@@ -1,0 +1,253 @@
+//! Who the process is: session, user, groups, capabilities, limits, labels, seccomp. The same steps for init and exec.
+//!
+//! Split in two by when the shim releases the process: [`assume`] does everything that may fail for reasons of the spec,
+//! [`confine`] gives up what loading seccomp still needed, right before `execve`.
+
+use super::{Context, Control};
+use crate::error::{StepContext, StepError};
+use crate::plan::wire::{Capabilities, ExecLabel, ProcessPlan};
+use crate::spawn::ChildMessage;
+use crate::sys::{self, SockFilter};
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid, chdir, getcwd, setsid, umask};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, CpuSet, configure_capability_in_ambient_set,
+    remove_capability_from_bounding_set, sched_setaffinity, set_capabilities, set_keep_capabilities,
+    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+use std::ffi::CStr;
+use std::path::Path;
+
+/// What a process gets that says nothing: the mask that containers were always started with.
+const DEFAULT_UMASK: u32 = 0o022;
+
+/// A session and a session keyring of its own, so that neither terminal signals nor keys of the shim's reach it.
+pub(super) fn new_session(plan: &ProcessPlan) -> Result<(), StepError> {
+    setsid().step(|| "setsid".into())?;
+    match &plan.session_keyring {
+        None => Ok(()),
+        Some(name) => match sys::join_session_keyring(name) {
+            // A kernel without keys has none to protect.
+            Err(Errno::NOSYS) => Ok(()),
+            result => result.step(|| format!("join the session keyring {}", name.to_string_lossy())),
+        },
+    }
+}
+
+/// After entering a user namespace: becomes its root, so that what is made from now on belongs to the container.
+pub(super) fn become_namespace_root() -> Result<(), StepError> {
+    set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
+        .step(|| "become group 0 of the user namespace".into())?;
+    set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).step(|| "become user 0 of the user namespace".into())
+}
+
+/// Makes the working directory if the image lacks it, and enters it as root where the user may not.
+pub(super) fn enter_working_directory(plan: &ProcessPlan) -> Result<(), StepError> {
+    let directory = plan.working_directory.as_c_str();
+    let result = match chdir(directory) {
+        Err(Errno::NOENT) => {
+            make_directories(Path::new(&*directory.to_string_lossy())).and_then(|()| chdir(directory))
+        }
+        result => result,
+    };
+    match result {
+        // Perhaps only the user may; tried again as the user.
+        Err(Errno::ACCESS) => Ok(()),
+        result => result.step(|| format!("chdir to the working directory {}", directory.to_string_lossy())),
+    }
+}
+
+fn make_directories(path: &Path) -> Result<(), Errno> {
+    match mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
+        Err(Errno::NOENT) => {
+            make_directories(path.parent().ok_or(Errno::NOENT)?)?;
+            mkdirat(CWD, path, Mode::from_raw_mode(0o755))
+        }
+        Err(Errno::EXIST) => Ok(()),
+        result => result,
+    }
+}
+
+/// Takes on everything but the final privileges. The order is the kernel's: what needs capabilities comes before they go.
+pub(super) fn assume(plan: &ProcessPlan, context: &Context<'_>) -> Result<(), StepError> {
+    umask(Mode::from_raw_mode(plan.umask.unwrap_or(DEFAULT_UMASK)));
+    set_scheduling(plan)?;
+    for limit in &plan.rlimits {
+        sys::set_rlimit(limit.resource, limit.soft, limit.hard)
+            .step(|| format!("set rlimit {} to {}:{}", limit.resource, limit.soft, limit.hard))?;
+    }
+    if let Some(persona) = plan.personality {
+        sys::personality(persona).step(|| format!("personality {persona:#x}"))?;
+    }
+    for label in &plan.labels {
+        write_label(context.procfs, label)?;
+    }
+    drop_bounding_set(plan.capabilities)?;
+    become_user(plan)?;
+    // As the user, whose directory it may be.
+    let directory = plan.working_directory.as_c_str();
+    chdir(directory).step(|| format!("chdir to the working directory {}", directory.to_string_lossy()))?;
+    refuse_outside_directory()
+}
+
+fn set_scheduling(plan: &ProcessPlan) -> Result<(), StepError> {
+    if let Some(scheduler) = &plan.scheduler {
+        sys::set_scheduler(scheduler).step(|| format!("sched_setattr of policy {}", scheduler.policy))?;
+    }
+    if let Some(priority) = plan.io_priority {
+        sys::set_io_priority(priority).step(|| format!("ioprio_set {priority:#x}"))?;
+    }
+    if !plan.cpu_affinity.is_empty() {
+        let mut cpus = CpuSet::new();
+        for cpu in &plan.cpu_affinity {
+            cpus.set(*cpu);
+        }
+        sched_setaffinity(None, &cpus).step(|| format!("sched_setaffinity {:?}", plan.cpu_affinity))?;
+    }
+    Ok(())
+}
+
+/// Asks the security module to switch with the next `execve`. Written through our own procfs: by the container's, a mount
+/// could redirect it to another file (CVE-2019-19921, CVE-2025-52881).
+fn write_label(procfs: BorrowedFd<'_>, label: &ExecLabel) -> Result<(), StepError> {
+    let write = |file: &str| -> Result<(), Errno> {
+        let path = format!("thread-self/attr/{file}");
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let file = openat2(procfs, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+        rustix::io::write(&file, label.content.as_bytes()).map(drop)
+    };
+    let file = label.file.to_string_lossy();
+    let result = match (write(&file), file.rsplit_once('/')) {
+        // Kernels before 5.8 have no directory per module.
+        (Err(Errno::NOENT), Some((_, plain))) => match write(plain) {
+            Err(Errno::NOENT) => Err(Errno::NOENT),
+            result => result,
+        },
+        (result, _) => result,
+    };
+    result.step(|| format!("apply the label {:?} ({file}); is the profile loaded?", label.content))
+}
+
+fn drop_bounding_set(capabilities: Capabilities) -> Result<(), StepError> {
+    for number in 0..u64::BITS {
+        let bit = 1_u64 << number;
+        if capabilities.bounding & bit != 0 {
+            continue;
+        }
+        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(bit)) {
+            Ok(()) => {}
+            // Past the last one that this kernel knows.
+            Err(Errno::INVAL) => break,
+            Err(errno) => {
+                return Err(errno).step(|| format!("drop capability {number} from the bounding set"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn become_user(plan: &ProcessPlan) -> Result<(), StepError> {
+    let groups: Vec<_> = plan.additional_gids.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
+    set_keep_capabilities(true).step(|| "keep capabilities over the change of user".into())?;
+    match set_thread_groups(&groups) {
+        // A user namespace that denies setgroups has no groups to drop either.
+        Err(Errno::PERM) if groups.is_empty() => {}
+        result => result.step(|| format!("setgroups {:?}", plan.additional_gids))?,
+    }
+    set_thread_res_gid(gid, gid, gid).step(|| format!("setgid {}", plan.gid))?;
+    set_thread_res_uid(uid, uid, uid).step(|| format!("setuid {}", plan.uid))?;
+    set_keep_capabilities(false).step(|| "stop keeping capabilities".into())
+}
+
+/// A directory that is not below the root would be a way out to the host (CVE-2024-21626).
+fn refuse_outside_directory() -> Result<(), StepError> {
+    let directory = getcwd(Vec::new()).step(|| "getcwd".into())?;
+    if directory.as_bytes().first() == Some(&b'/') {
+        return Ok(());
+    }
+    Err(Errno::NOENT).step(|| format!("the working directory {directory:?} is outside of the container"))
+}
+
+/// The last steps: seccomp and capabilities. After a filter is loaded only system calls that it must allow anyway follow.
+pub(super) fn confine(plan: &ProcessPlan, control: &Control) -> Result<(), StepError> {
+    if plan.no_new_privileges {
+        set_final_capabilities(plan.capabilities)?;
+        set_no_new_privs(true).step(|| "set no_new_privs".into())?;
+        return load_seccomp(plan, control);
+    }
+    if plan.seccomp.is_some() && plan.uid != 0 {
+        // Without no_new_privs the kernel wants CAP_SYS_ADMIN to load a filter, and the change of user took it away.
+        let all = CapabilitySet::from_bits_retain(u64::MAX);
+        raise_permitted(all)?;
+    }
+    load_seccomp(plan, control)?;
+    set_final_capabilities(plan.capabilities)
+}
+
+fn raise_permitted(all: CapabilitySet) -> Result<(), StepError> {
+    let mut sets = rustix::thread::capabilities(None).step(|| "capget".into())?;
+    sets.effective = sets.permitted & all;
+    set_capabilities(None, sets).step(|| "raise the kept capabilities".into())
+}
+
+fn set_final_capabilities(capabilities: Capabilities) -> Result<(), StepError> {
+    let sets = CapabilitySets {
+        effective: CapabilitySet::from_bits_retain(capabilities.effective),
+        permitted: CapabilitySet::from_bits_retain(capabilities.permitted),
+        inheritable: CapabilitySet::from_bits_retain(capabilities.inheritable),
+    };
+    set_capabilities(None, sets).step(|| {
+        format!(
+            "capset of effective {:#x}, permitted {:#x}, inheritable {:#x}",
+            capabilities.effective, capabilities.permitted, capabilities.inheritable
+        )
+    })?;
+    for number in 0..u64::BITS {
+        let bit = 1_u64 << number;
+        if capabilities.ambient & bit != 0 {
+            configure_capability_in_ambient_set(CapabilitySet::from_bits_retain(bit), true)
+                .step(|| format!("raise the ambient capability {number}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn load_seccomp(plan: &ProcessPlan, control: &Control) -> Result<(), StepError> {
+    let Some(filter) = &plan.seccomp else { return Ok(()) };
+    let program: Vec<_> =
+        filter.program.iter().map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
+    let listener = sys::seccomp_set_filter(&program, filter.flags.bits())
+        .step(|| format!("load a seccomp filter of {} instructions", program.len()))?;
+    match listener {
+        Some(listener) => {
+            control.rendezvous(&ChildMessage::SeccompListener { descriptor: listener.as_raw_fd() }, &[])
+        }
+        None => Ok(()),
+    }
+}
+
+/// The home directory that the image's `/etc/passwd` names for a user; programs expect `HOME` to be set.
+pub(super) fn home_directory(uid: u32) -> Option<Vec<u8>> {
+    const MAXIMUM_BYTES: usize = 1 << 20;
+    const PASSWD: &CStr = c"/etc/passwd";
+    // Not blocking: the image may have a FIFO there.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(PASSWD, flags, Mode::empty()).ok()?;
+    let mut content = vec![0; MAXIMUM_BYTES];
+    let mut length = 0;
+    while let Ok(read) = rustix::io::read(&file, &mut content[length..]) {
+        if read == 0 {
+            break;
+        }
+        length += read;
+    }
+    let uid = uid.to_string();
+    content[..length].split(|byte| *byte == b'\n').find_map(|line| {
+        let fields: Vec<_> = line.split(|byte| *byte == b':').collect();
+        (fields.len() >= 6 && fields[2] == uid.as_bytes() && !fields[5].is_empty())
+            .then(|| fields[5].to_vec())
+    })
+}

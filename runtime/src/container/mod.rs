@@ -1,0 +1,220 @@
+//! A container as the shim holds it: what is needed to enter, limit, freeze, measure and remove it.
+
+mod create;
+mod exec;
+mod listener;
+
+pub use crate::rootfs::RootfsMount;
+pub use create::{CreateOptions, CreateRequest};
+pub(crate) use listener::send_listener;
+
+use crate::error::Error;
+use crate::hooks::{self, State};
+use crate::plan::RuntimeHooks;
+use crate::process::send_signal;
+use crate::record::Record;
+use crate::rootfs::MountedRootfs;
+use crate::runtime::Runtime;
+use crate::seccomp::Filter;
+use ballast_cgroups::{Cgroup, DevicePolicy, Limits, MemoryEventsFile, Statistics, StatisticsReader};
+use oci_spec::runtime::{LinuxIdMapping, LinuxPersonality, LinuxResources};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::process::Signal;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A freezer that has not stopped everything by then never will: something is stuck in the kernel.
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Processes that were killed and are still not gone by then are stuck in the kernel; containerd waits no longer either.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A container between Create and Delete.
+#[derive(Debug)]
+pub struct Container {
+    runtime: Arc<Runtime>,
+    id: String,
+    bundle: PathBuf,
+    annotations: HashMap<String, String>,
+    cgroup: Cgroup,
+    statistics: Mutex<StatisticsReader>,
+    record: Record,
+    rootfs: Mutex<MountedRootfs>,
+    hooks: RuntimeHooks,
+    state: State,
+    init: OwnedFd,
+    namespaces: ContainerNamespaces,
+    process_defaults: ProcessDefaults,
+}
+
+/// What an exec has to join.
+#[derive(Debug, Clone, Copy)]
+struct ContainerNamespaces {
+    /// `CLONE_NEW*` bits that `setns(2)` on init's pidfd takes.
+    joined_by_exec: u32,
+    /// Whether there is a pid namespace other than the host's, the container's own or its pod's.
+    other_pid: bool,
+    /// Whether init is pid 1 of it, so that the kernel ends everything with it.
+    private_pid: bool,
+}
+
+/// What every process of the container has, whoever starts it.
+#[derive(Debug)]
+struct ProcessDefaults {
+    seccomp: Option<Filter>,
+    session_keyring: Option<String>,
+    personality: Option<LinuxPersonality>,
+    uid_mappings: Vec<LinuxIdMapping>,
+    gid_mappings: Vec<LinuxIdMapping>,
+}
+
+impl Container {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its bundle.
+    #[must_use]
+    pub fn bundle(&self) -> &Path {
+        &self.bundle
+    }
+
+    /// The annotations of its spec.
+    #[must_use]
+    pub fn annotations(&self) -> &HashMap<String, String> {
+        &self.annotations
+    }
+
+    /// Whether its processes cannot outlive its first one. Where they can, whoever sees the first one end kills the rest.
+    #[must_use]
+    pub fn has_private_pid_namespace(&self) -> bool {
+        self.namespaces.private_pid
+    }
+
+    /// The pids of all its processes, as the shim's pid namespace numbers them.
+    ///
+    /// # Errors
+    /// When the cgroup is gone.
+    pub fn process_ids(&self) -> Result<Vec<u32>, Error> {
+        let processes = self.cgroup.processes()?;
+        Ok(processes.into_iter().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect())
+    }
+
+    /// Stops every process until [`Self::resume`].
+    ///
+    /// # Errors
+    /// When they do not stop in time; they then run on.
+    pub fn pause(&self) -> Result<(), Error> {
+        Ok(self.cgroup.freeze(Instant::now() + FREEZE_TIMEOUT)?)
+    }
+
+    /// Lets every process run again.
+    ///
+    /// # Errors
+    /// When the cgroup is gone.
+    pub fn resume(&self) -> Result<(), Error> {
+        Ok(self.cgroup.thaw(Instant::now() + FREEZE_TIMEOUT)?)
+    }
+
+    /// Sends a signal to every process.
+    ///
+    /// # Errors
+    /// When the signal has no meaning, or the cgroup is gone.
+    pub fn signal_all(&self, signal: i32) -> Result<(), Error> {
+        if signal == Signal::KILL.as_raw() {
+            return Ok(self.cgroup.kill_all()?);
+        }
+        match Signal::from_named_raw(signal) {
+            Some(signal) => Ok(self.cgroup.signal_all(signal)?),
+            None => self.signal_init(signal),
+        }
+    }
+
+    /// A real-time signal, which only means something to the program that defines it.
+    fn signal_init(&self, signal: i32) -> Result<(), Error> {
+        send_signal(self.init.as_fd(), signal)
+    }
+
+    /// Changes its limits; what `resources` does not mention stays. Device rules are never changed.
+    ///
+    /// # Errors
+    /// When a limit is invalid, or refused by the kernel.
+    pub fn update(&self, resources: &LinuxResources) -> Result<(), Error> {
+        let limits = Limits::from_oci(resources)?;
+        Ok(self.cgroup.update(&limits)?)
+    }
+
+    /// What it used so far. Works after its processes have ended, until it is deleted.
+    ///
+    /// # Errors
+    /// Of kind `NotFound` when the cgroup is gone.
+    pub fn statistics(&self) -> Result<Statistics, Error> {
+        let mut reader = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(reader.read()?)
+    }
+
+    /// A file that becomes readable with priority (`POLLPRI`) when the kernel killed for memory, among other events.
+    ///
+    /// # Errors
+    /// When the memory controller is missing.
+    pub fn memory_events(&self) -> Result<MemoryEventsFile, Error> {
+        Ok(self.cgroup.memory_events_file()?)
+    }
+
+    /// Runs the poststart hooks; to be called after the first process was started.
+    ///
+    /// # Errors
+    /// The hook that failed. The container runs on.
+    pub fn after_start(&self) -> Result<(), Error> {
+        Ok(hooks::run_all("poststart", &self.hooks.poststart, &self.state_as("running"))?)
+    }
+
+    /// Kills what is left of it and removes its cgroup, mounts and record, then runs the poststop hooks. Can be repeated
+    /// after a failure, and once everything is gone.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed, with the others attached.
+    pub fn delete(&self) -> Result<(), Error> {
+        let mut failures = Vec::new();
+        let mut note = |result: Result<(), Error>| failures.extend(result.err());
+        note(self.remove_cgroup());
+        note(self.rootfs.lock().unwrap_or_else(PoisonError::into_inner).unmount().map_err(Error::from));
+        note(
+            hooks::run_all("poststop", &self.hooks.poststop, &self.state_as("stopped")).map_err(Error::from),
+        );
+        if failures.is_empty() {
+            return Ok(self.record.remove()?);
+        }
+        let first = failures.remove(0);
+        Err(first.with_cleanup(failures))
+    }
+
+    fn remove_cgroup(&self) -> Result<(), Error> {
+        remove_cgroup(&self.cgroup)
+    }
+
+    fn state_as(&self, status: &str) -> State {
+        State { status: status.to_owned(), ..self.state.clone() }
+    }
+}
+
+/// Kills everything in a cgroup and removes it.
+fn remove_cgroup(cgroup: &Cgroup) -> Result<(), Error> {
+    match cgroup.kill_all() {
+        Err(error) if error.kind() == ballast_cgroups::Kind::NotFound => return Ok(()),
+        result => result?,
+    }
+    Ok(cgroup.delete(Instant::now() + DELETE_TIMEOUT)?)
+}
+
+/// The device rules as the program that the kernel runs; `None` when everything is allowed.
+fn device_program(resources: Option<&LinuxResources>) -> Result<Option<Vec<u64>>, Error> {
+    let devices = resources.and_then(|resources| resources.devices().as_deref()).unwrap_or_default();
+    let program = DevicePolicy::from_oci(devices)?.program()?;
+    Ok(program
+        .map(|instructions| instructions.into_iter().map(|i| u64::from_ne_bytes(i.to_bytes())).collect()))
+}

@@ -1,0 +1,127 @@
+//! From a spec to a plan: parse, check and resolve everything before anything is touched.
+//!
+//! Each submodule translates one part of the spec. They look at the host only to resolve (open a namespace, examine a
+//! mount source); they change nothing. What cannot be carried out is refused here, by the name of its field.
+
+mod devices;
+mod hooks;
+mod ids;
+mod mount_options;
+mod mounts;
+mod namespaces;
+mod process;
+mod sysctls;
+pub(crate) mod wire;
+
+pub(crate) use devices::plan_devices;
+pub(crate) use hooks::{RuntimeHooks, plan_hooks};
+pub(crate) use ids::{IdMaps, id_map_lines};
+pub(crate) use mount_options::{Bind, KNOWN as KNOWN_MOUNT_OPTIONS};
+pub(crate) use mounts::{Binder, clone_tree, plan_mounts, rootfs_mount_flags};
+pub(crate) use namespaces::{Namespaces, UserNamespace, plan_namespaces};
+pub(crate) use process::{Surroundings, plan_process};
+pub(crate) use sysctls::plan_sysctls;
+
+use crate::error::ErrorKind;
+use oci_spec::runtime::Spec;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Why a spec is refused. The field is named as in `config.json`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Ballast does not do this.
+    #[error("{field} is not supported")]
+    Unsupported {
+        /// The field.
+        field: String,
+    },
+    /// The value makes no sense.
+    #[error("{field}: {value:?} {reason}")]
+    Invalid {
+        /// The field.
+        field: String,
+        /// What it holds.
+        value: String,
+        /// What is wrong with it, to be read after the value.
+        reason: &'static str,
+    },
+    /// The field must be there.
+    #[error("{field} is missing")]
+    Missing {
+        /// The field.
+        field: &'static str,
+    },
+    /// What the field names cannot be used.
+    #[error("{field}: {value:?}: {action}")]
+    Unusable {
+        /// The field.
+        field: String,
+        /// What it holds.
+        value: String,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        errno: rustix::io::Errno,
+    },
+}
+
+impl PlanError {
+    /// The class of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unsupported { .. } => ErrorKind::Unimplemented,
+            _ => ErrorKind::InvalidArgument,
+        }
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, value: impl Into<String>, reason: &'static str) -> Self {
+        Self::Invalid { field: field.into(), value: value.into(), reason }
+    }
+}
+
+/// Refuses what the spec asks for and nobody here carries out.
+pub(crate) fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
+    let linux = spec.linux().as_ref();
+    let asked = [
+        (spec.solaris().is_some(), "solaris"),
+        (spec.windows().is_some(), "windows"),
+        (spec.vm().is_some(), "vm"),
+        (spec.zos().is_some(), "zos"),
+        (linux.is_some_and(|linux| linux.intel_rdt().is_some()), "linux.intelRdt"),
+        (linux.is_some_and(|linux| linux.memory_policy().is_some()), "linux.memoryPolicy"),
+        (
+            linux.and_then(|linux| linux.net_devices().as_ref()).is_some_and(|devices| !devices.is_empty()),
+            "linux.netDevices",
+        ),
+    ];
+    match asked.iter().find(|(asked, _)| *asked) {
+        Some((_, field)) => Err(PlanError::Unsupported { field: (*field).to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// A string for the kernel. NUL is the one byte that it cannot hold.
+pub(crate) fn c_string(field: &str, value: impl AsRef<[u8]>) -> Result<CString, PlanError> {
+    CString::new(value.as_ref())
+        .map_err(|_| PlanError::invalid(field, String::from_utf8_lossy(value.as_ref()), "holds a NUL byte"))
+}
+
+/// An absolute path without `.`, `..` and doubled slashes.
+pub(crate) fn absolute_path(field: &str, path: &Path) -> Result<CString, PlanError> {
+    let mut clean = std::path::PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            std::path::Component::Normal(name) => clean.push(name),
+            std::path::Component::ParentDir => {
+                clean.pop();
+            }
+            _ => {}
+        }
+    }
+    c_string(field, clean.as_os_str().as_bytes())
+}

@@ -1,0 +1,95 @@
+//! What the containers of one shim share: the spawner, the open cgroup hierarchy, a checked `/proc`, compiled seccomp
+//! profiles. Each is made when first needed and once.
+
+use crate::error::{CallContext, Error};
+use crate::seccomp::{self, Filter, ProfileKey};
+use crate::spawn::Spawner;
+use ballast_cgroups::Hierarchy;
+use oci_spec::runtime::LinuxSeccomp;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, open, openat2};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Linux `include/uapi/linux/magic.h`.
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// The containers of a pod nearly always share one profile, the pause container's included.
+const CACHED_PROFILES: usize = 4;
+
+/// The part of a shim that makes containers.
+#[derive(Debug)]
+pub struct Runtime {
+    spawner: Spawner,
+    hierarchy: OnceLock<Hierarchy>,
+    procfs: OnceLock<OwnedFd>,
+    profiles: Mutex<HashMap<ProfileKey, Filter>>,
+}
+
+impl Runtime {
+    /// Forks the spawner; see [`Spawner::fork`] for when this may be called.
+    ///
+    /// # Errors
+    /// As [`Spawner::fork`].
+    pub fn start() -> Result<Self, Error> {
+        Ok(Self {
+            spawner: Spawner::fork()?,
+            hierarchy: OnceLock::new(),
+            procfs: OnceLock::new(),
+            profiles: Mutex::default(),
+        })
+    }
+
+    /// The process that clones all others.
+    #[must_use]
+    pub fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
+    pub(crate) fn hierarchy(&self) -> Result<&Hierarchy, Error> {
+        if let Some(hierarchy) = self.hierarchy.get() {
+            return Ok(hierarchy);
+        }
+        let hierarchy = Hierarchy::discover()?;
+        Ok(self.hierarchy.get_or_init(|| hierarchy))
+    }
+
+    /// Compiles a profile, or finds it compiled.
+    pub(crate) fn seccomp_filter(&self, profile: &LinuxSeccomp) -> Result<Filter, Error> {
+        let key = ProfileKey::new(profile)?;
+        let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(filter) = profiles.get(&key) {
+            return Ok(filter.clone());
+        }
+        let filter = seccomp::compile(profile)?;
+        if profiles.len() >= CACHED_PROFILES {
+            profiles.clear();
+        }
+        profiles.insert(key, filter.clone());
+        Ok(filter)
+    }
+
+    /// Writes a file of a process below `/proc`, after making sure that it is the kernel's.
+    pub(crate) fn write_proc(&self, pid: u32, file: &str, content: &str) -> Result<(), Error> {
+        let path = format!("{pid}/{file}");
+        let write = || -> Result<(), Errno> {
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+            let file =
+                openat2(self.procfs()?, &*path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+            rustix::io::write(&file, content.as_bytes()).map(drop)
+        };
+        Ok(write().call("write", || format!("/proc/{path}, {content:?}"))?)
+    }
+
+    fn procfs(&self) -> Result<impl AsFd + '_, Errno> {
+        if let Some(procfs) = self.procfs.get() {
+            return Ok(procfs);
+        }
+        let procfs = open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        if fstatfs(&procfs)?.f_type != PROC_SUPER_MAGIC {
+            return Err(Errno::NODEV);
+        }
+        Ok(self.procfs.get_or_init(|| procfs))
+    }
+}

@@ -1,0 +1,160 @@
+//! The shim's side of the spawner.
+
+use super::channel::{Channel, ChannelError};
+use super::protocol::{Reply, Request};
+use super::server;
+use crate::error::{CallContext, Error};
+use crate::plan::wire::{Descriptor, Plan};
+use crate::sys::{self, CloneFlags, Forked};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const PEER: &str = "the spawner";
+
+/// A running spawner process. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Spawner {
+    /// A request and its answer belong together.
+    channel: Mutex<Channel>,
+    pid: u32,
+    pidfd: OwnedFd,
+}
+
+/// A process that was just cloned and now runs its plan.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    pub(crate) pid: u32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) control: Channel,
+}
+
+/// A process of the shim's that does nothing, and ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Placeholder {
+    pid: u32,
+    pidfd: OwnedFd,
+    control: Option<Channel>,
+}
+
+impl Placeholder {
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+impl Drop for Placeholder {
+    fn drop(&mut self) {
+        drop(self.control.take());
+        // Nobody else waits for it; an error would mean that it is gone already.
+        let _reaped = sys::wait::reap_blocking(self.pidfd.as_fd());
+    }
+}
+
+/// Descriptors that travel beside a plan, each added once and referred to by its position.
+#[derive(Debug, Default)]
+pub(crate) struct Descriptors(Vec<OwnedFd>);
+
+impl Descriptors {
+    pub(crate) fn add(&mut self, descriptor: OwnedFd) -> Descriptor {
+        self.0.push(descriptor);
+        Descriptor(self.0.len() - 1)
+    }
+}
+
+impl Spawner {
+    /// Forks the spawner.
+    ///
+    /// Call it while the process has one thread: before an async runtime, a logger thread, anything. What the process has
+    /// in memory at this point is what the spawner shares with it.
+    ///
+    /// # Errors
+    /// When the kernel has no more processes or descriptors to give.
+    pub fn fork() -> Result<Self, Error> {
+        let (ours, theirs) = Channel::pair().map_err(|source| Error::Channel { peer: PEER, source })?;
+        match sys::clone3(CloneFlags::namespaces(0), None).call("clone3", String::new)? {
+            Forked::Child => {
+                let channel = Channel::from_descriptor(sys::close_all_but(theirs.into_descriptor()));
+                server::serve(&channel)
+            }
+            Forked::Parent { pid, pidfd } => Ok(Self { channel: Mutex::new(ours), pid, pidfd }),
+        }
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its pidfd, readable when it has ended.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Clones a process that runs `plan` in `cgroup`. The shim is its parent.
+    pub(crate) fn spawn(
+        &self,
+        plan: Plan,
+        mut descriptors: Descriptors,
+        cgroup: Option<OwnedFd>,
+    ) -> Result<Spawned, Error> {
+        let (control, theirs) = Channel::pair().map_err(|source| Error::Channel { peer: PEER, source })?;
+        let cgroup = cgroup.map(|cgroup| descriptors.add(cgroup));
+        descriptors.add(theirs.into_descriptor());
+        let (reply, received) = self.ask(&Request::Spawn { plan, cgroup }, descriptors)?;
+        let mut received = received.into_iter();
+        let pidfd = if matches!(reply, Reply::Spawned { .. }) { received.next() } else { None };
+        if let Some(helper) = received.next() {
+            sys::wait::reap_blocking(helper.as_fd()).map_err(|_| lost())?;
+        }
+        match (reply, pidfd) {
+            (Reply::Spawned { pid }, Some(pidfd)) => Ok(Spawned { pid, pidfd, control }),
+            (Reply::Failed(error), _) => Err(error.into()),
+            _ => Err(lost()),
+        }
+    }
+
+    /// Clones a process that does nothing.
+    pub(crate) fn hold(&self) -> Result<Placeholder, Error> {
+        let (control, theirs) = Channel::pair().map_err(|source| Error::Channel { peer: PEER, source })?;
+        let mut descriptors = Descriptors::default();
+        descriptors.add(theirs.into_descriptor());
+        match self.ask(&Request::Hold, descriptors)? {
+            (Reply::Spawned { pid }, received) => {
+                let pidfd = received.into_iter().next().ok_or_else(lost)?;
+                Ok(Placeholder { pid, pidfd, control: Some(control) })
+            }
+            (Reply::Failed(error), _) => Err(error.into()),
+            (Reply::UserNamespace, _) => Err(lost()),
+        }
+    }
+
+    /// Makes a user namespace with these maps.
+    pub(crate) fn make_user_namespace(&self, uid_map: String, gid_map: String) -> Result<OwnedFd, Error> {
+        let request = Request::MakeUserNamespace { uid_map, gid_map };
+        let (reply, received) = self.ask(&request, Descriptors::default())?;
+        match (reply, received.into_iter().next()) {
+            (Reply::UserNamespace, Some(namespace)) => Ok(namespace),
+            (Reply::Failed(error), _) => Err(error.into()),
+            _ => Err(lost()),
+        }
+    }
+
+    fn ask(&self, request: &Request, descriptors: Descriptors) -> Result<(Reply, Vec<OwnedFd>), Error> {
+        let channel = self.lock();
+        let borrowed: Vec<_> = descriptors.0.iter().map(AsFd::as_fd).collect();
+        let context = |source| Error::Channel { peer: PEER, source };
+        channel.send(request, &borrowed).map_err(context)?;
+        channel.receive().map_err(context)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Channel> {
+        // A panic between question and answer would leave the channel out of step; panics abort this program.
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lost() -> Error {
+    Error::Channel { peer: PEER, source: ChannelError::Closed }
+}

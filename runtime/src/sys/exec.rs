@@ -1,0 +1,42 @@
+//! The last steps of a process that becomes the container's program.
+
+use super::checked;
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+
+/// Replaces the calling process's program. Returns only on failure.
+pub(crate) fn execve(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+    let terminated = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
+    };
+    let argv = terminated(arguments);
+    let envp = terminated(environment);
+    // SAFETY: both arrays end in a null pointer and their strings are borrowed for the whole call; the kernel copies
+    // them before it replaces the address space.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    Errno::from_raw_os_error(code)
+}
+
+/// Marks every descriptor from `first` on close-on-exec, so that nothing of ours reaches the container's program.
+pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: the call changes descriptor flags only; no descriptor is closed that somebody still owns.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    checked(result).map(drop)
+}
+
+/// Closes every descriptor of the calling process but the standard streams and `kept`. For a process that was just forked
+/// and never returns to code that owns one of the closed ones.
+pub(crate) fn close_all_but(kept: OwnedFd) -> OwnedFd {
+    let number = kept.as_raw_fd().unsigned_abs();
+    for (first, last) in [(3, number.saturating_sub(1)), (number + 1, libc::c_uint::MAX)] {
+        if first <= last {
+            // SAFETY: the owners of these descriptors live in memory that this process has a copy of but, by the
+            // contract above, never runs code of again, so nothing is closed twice or used after.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    }
+    kept
+}

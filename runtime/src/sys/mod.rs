@@ -1,0 +1,35 @@
+//! The kernel interfaces that no safe crate offers, each behind a function named after its system call.
+//!
+//! This is the only module of the project that may say `unsafe`. It knows flags, descriptors and errnos; it must not know
+//! specs, plans or containers. Descriptors made here are close-on-exec.
+#![allow(unsafe_code)]
+
+mod bpf;
+mod clone;
+mod exec;
+mod mount;
+mod process;
+pub mod self_binary;
+mod signals;
+pub mod wait;
+
+pub(crate) use bpf::attach_device_program;
+pub(crate) use clone::{CloneFlags, Forked, clone3};
+pub(crate) use exec::{close_all_but, close_on_exec_from, execve};
+pub(crate) use mount::{MountAttributes, mount_setattr};
+pub(crate) use process::{
+    SchedulerAttributes, SockFilter, exit_now, join_session_keyring, personality, pidfd_send_signal,
+    seccomp_set_filter, set_io_priority, set_rlimit, set_scheduler, unshare,
+};
+pub(crate) use signals::restore_default_dispositions;
+
+use rustix::io::Errno;
+
+/// The result of a raw system call as the C library reports it: -1 and `errno`, or a value.
+fn checked(result: libc::c_long) -> Result<libc::c_long, Errno> {
+    if result == -1 {
+        let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+        return Err(Errno::from_raw_os_error(code));
+    }
+    Ok(result)
+}

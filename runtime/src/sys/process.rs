@@ -1,0 +1,133 @@
+//! Properties that a process sets on itself, for which no safe crate has a call.
+
+use super::checked;
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::io::Errno;
+use std::ffi::CStr;
+
+/// Moves the calling process into new namespaces (`CLONE_NEW*` bits).
+pub(crate) fn unshare(namespaces: u32) -> Result<(), Errno> {
+    // SAFETY: only namespace bits are passed by callers, never CLONE_FILES or CLONE_FS, so no descriptor table that
+    // other code relies on is unshared.
+    let result = unsafe { libc::syscall(libc::SYS_unshare, libc::c_ulong::from(namespaces)) };
+    checked(result).map(drop)
+}
+
+/// Ends the process at once: no destructors, no exit handlers, no flushing of buffers that belong to the parent.
+pub(crate) fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit never returns and touches no memory of the process.
+    unsafe { libc::_exit(status) }
+}
+
+/// Joins a new session keyring with this name, so that the container does not see the keys of containerd's session.
+pub(crate) fn join_session_keyring(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: the kernel copies the name, which is borrowed for the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::c_ulong::from(libc::KEYCTL_JOIN_SESSION_KEYRING), name.as_ptr())
+    };
+    checked(result).map(drop)
+}
+
+/// Sets the execution domain and its flags (`personality(2)`).
+pub(crate) fn personality(persona: u32) -> Result<(), Errno> {
+    // SAFETY: changes how later system calls and execve of this process behave, no memory.
+    let result = unsafe { libc::personality(libc::c_ulong::from(persona)) };
+    checked(result.into()).map(drop)
+}
+
+/// Sets the IO priority of the calling process: `class << 13 | level`.
+pub(crate) fn set_io_priority(priority: u32) -> Result<(), Errno> {
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    // SAFETY: plain integers; who 0 is the caller.
+    let result =
+        unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, libc::c_ulong::from(priority)) };
+    checked(result).map(drop)
+}
+
+/// Arguments of `sched_setattr(2)`, as the kernel lays them out.
+#[repr(C)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct SchedulerAttributes {
+    pub(crate) size: u32,
+    pub(crate) policy: u32,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime_nanoseconds: u64,
+    pub(crate) deadline_nanoseconds: u64,
+    pub(crate) period_nanoseconds: u64,
+}
+
+/// Sets the scheduling policy of the calling process.
+pub(crate) fn set_scheduler(attributes: &SchedulerAttributes) -> Result<(), Errno> {
+    let mut attributes = attributes.clone();
+    attributes.size = 48;
+    // SAFETY: the structure has the layout and the size that it states; the kernel copies it.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    checked(result).map(drop)
+}
+
+/// One classic BPF instruction, laid out as the kernel's `struct sock_filter`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SockFilter {
+    pub(crate) code: u16,
+    pub(crate) jt: u8,
+    pub(crate) jf: u8,
+    pub(crate) k: u32,
+}
+
+/// Installs a seccomp filter on the calling thread. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` in `flags`, returns the
+/// descriptor that notifications are read from.
+pub(crate) fn seccomp_set_filter(program: &[SockFilter], flags: u32) -> Result<Option<OwnedFd>, Errno> {
+    let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
+    let kernel = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
+    // SAFETY: the kernel copies the program and never writes to it, so a shared borrow is enough; SockFilter has the
+    // layout of sock_filter.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::c_ulong::from(flags),
+            &raw const kernel,
+        )
+    };
+    let descriptor = checked(result)?;
+    if u64::from(flags) & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER == 0 {
+        return Ok(None);
+    }
+    let descriptor = i32::try_from(descriptor).map_err(|_| Errno::RANGE)?;
+    // SAFETY: with NEW_LISTENER the result is a new, close-on-exec descriptor that nothing else owns.
+    Ok(Some(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+}
+
+/// Sets a limit of the calling process (`RLIMIT_*`, soft and hard).
+pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: `limit` is a live local that the kernel copies; the old value is not asked for.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            &raw const limit,
+            std::ptr::null_mut::<libc::rlimit64>(),
+        )
+    };
+    checked(result).map(drop)
+}
+
+/// Sends a signal by number, real-time signals included, to the process behind a pidfd.
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: plain integers and a null siginfo, for which the kernel makes one as for kill(2).
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    checked(result).map(drop)
+}
