@@ -140,12 +140,12 @@ pub enum Error {
     },
 
     /// Controllers cannot be given to children of a cgroup that has processes of its own.
-    #[error("cgroup {} has processes of its own, so controller {controller} cannot be enabled for its children", path.display())]
+    #[error("cgroup {} has processes of its own, so it cannot pass on {controllers} to children", path.display())]
     InternalProcesses {
         /// The parent's directory.
         path: PathBuf,
-        /// The first controller that was refused.
-        controller: String,
+        /// The controllers that its children were to get.
+        controllers: String,
     },
 
     /// The cgroup cannot hold a container's processes.

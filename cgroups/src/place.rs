@@ -125,19 +125,18 @@ impl Hierarchy {
         let available = Controllers::parse(&directory.read("cgroup.controllers")?);
         let enabled = Controllers::parse(&directory.read("cgroup.subtree_control")?);
         let missing: Vec<String> = available.without(&enabled).map(|name| format!("+{name}")).collect();
-        if missing.is_empty() || directory.write("cgroup.subtree_control", &missing.join(" ")).is_ok() {
+        if missing.is_empty() {
             return Ok(());
         }
+        // All at once, also for the sake of a cgroup with processes: it would take the threaded controllers alone, and
+        // become the root of a threaded subtree by that.
+        let Err(error) = pass_on(directory, &missing.join(" ")) else { return Ok(()) };
+        if matches!(error, Error::InternalProcesses { .. }) || error.is_not_found() {
+            return Err(error);
+        }
         for switch in missing {
-            match directory.write("cgroup.subtree_control", &switch) {
-                // The kernel keeps domain controllers from a cgroup that has both processes and children
-                // (cgroup-v2, "No Internal Process Constraint").
-                Err(Error::Write { source: Errno::BUSY, .. }) => {
-                    return Err(Error::InternalProcesses {
-                        path: directory.path().to_owned(),
-                        controller: switch.trim_start_matches('+').to_owned(),
-                    });
-                }
+            match pass_on(directory, &switch) {
+                Err(error @ Error::InternalProcesses { .. }) => return Err(error),
                 Err(error) if error.is_not_found() => return Err(error),
                 // One controller that cannot be had here does not stop a container that does not use it; a limit
                 // that does is refused when it is written, by the name of the controller.
@@ -161,6 +160,19 @@ impl Hierarchy {
                 return;
             }
         }
+    }
+}
+
+/// Enables controllers for the children: `switches` is `+cpu +memory`.
+fn pass_on(directory: &Directory, switches: &str) -> Result<()> {
+    match directory.write("cgroup.subtree_control", switches) {
+        // The kernel keeps domain controllers from a cgroup that has both processes and children (cgroup-v2, "No
+        // Internal Process Constraint").
+        Err(Error::Write { source: Errno::BUSY, .. }) => Err(Error::InternalProcesses {
+            path: directory.path().to_owned(),
+            controllers: switches.replace('+', ""),
+        }),
+        other => other,
     }
 }
 
