@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod events;
+pub mod io;
 pub mod launch;
 pub mod log;
 pub mod readiness;

@@ -1,36 +1,31 @@
-//! The Task service. Must not know how requests arrive.
+//! The Task service of one pod: its containers, their processes and exits. Must not know how requests arrive.
+//!
+//! From the outside in: `service` speaks containerd's messages, `registry` knows which containers there are,
+//! `container` and `exec` do what is asked, `state` says whether they may, and `exit` puts ends in order.
 
-use async_trait::async_trait;
-use containerd_shim_protos::{
-    api::{ConnectRequest, ConnectResponse, Empty, ShutdownRequest},
-    shim_async::Task,
+mod cell;
+mod container;
+mod create;
+mod errors;
+mod exec;
+mod exit;
+mod oom;
+mod process;
+mod registry;
+mod service;
+mod state;
+mod stats;
+
+use std::time::SystemTime;
+
+use containerd_shim_protos::protobuf::{MessageField, well_known_types::timestamp::Timestamp};
+
+pub use self::{
+    errors::TaskError,
+    service::TaskService,
+    state::{Refusal, StateName},
 };
-use ttrpc::asynchronous::TtrpcContext;
 
-use crate::{server::Context, version};
-
-/// The tasks of one pod.
-#[derive(Debug)]
-pub struct TaskService {
-    context: Context,
-}
-
-impl TaskService {
-    /// A pod without tasks.
-    pub fn new(context: Context) -> Self {
-        Self { context }
-    }
-}
-
-#[async_trait]
-impl Task for TaskService {
-    async fn connect(&self, _: &TtrpcContext, _: ConnectRequest) -> ttrpc::Result<ConnectResponse> {
-        let shim_pid = std::process::id();
-        Ok(ConnectResponse { shim_pid, version: version::VERSION.to_owned(), ..ConnectResponse::default() })
-    }
-
-    async fn shutdown(&self, _: &TtrpcContext, _: ShutdownRequest) -> ttrpc::Result<Empty> {
-        self.context.shutdown.request();
-        Ok(Empty::new())
-    }
+fn timestamp(at: SystemTime) -> MessageField<Timestamp> {
+    MessageField::some(Timestamp::from(at))
 }

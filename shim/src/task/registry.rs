@@ -1,0 +1,133 @@
+//! Which containers this shim has. Must not know what a container is.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::errors::TaskError;
+
+/// Containers by id. An id is taken from the moment that its Create begins until its Delete is done.
+#[derive(Debug)]
+pub(super) struct Registry<C> {
+    slots: Mutex<Slots<C>>,
+}
+
+#[derive(Debug)]
+enum Slots<C> {
+    Open(HashMap<String, Slot<C>>),
+    /// The shim ends: nothing is created any more.
+    Closed,
+}
+
+#[derive(Debug)]
+enum Slot<C> {
+    Creating,
+    Present(Arc<C>),
+}
+
+/// An id that is taken for a container in the making; free again when dropped.
+#[derive(Debug)]
+pub(super) struct Reservation<'a, C> {
+    registry: &'a Registry<C>,
+    id: Option<String>,
+}
+
+impl<C> Registry<C> {
+    pub(super) fn new() -> Self {
+        Self { slots: Mutex::new(Slots::Open(HashMap::new())) }
+    }
+
+    pub(super) fn reserve(&self, id: &str) -> Result<Reservation<'_, C>, TaskError> {
+        match &mut *self.lock() {
+            Slots::Closed => Err(TaskError::ShuttingDown),
+            Slots::Open(slots) if slots.contains_key(id) => Err(TaskError::ContainerExists(id.to_owned())),
+            Slots::Open(slots) => {
+                slots.insert(id.to_owned(), Slot::Creating);
+                Ok(Reservation { registry: self, id: Some(id.to_owned()) })
+            }
+        }
+    }
+
+    pub(super) fn get(&self, id: &str) -> Result<Arc<C>, TaskError> {
+        match &*self.lock() {
+            Slots::Open(slots) => match slots.get(id) {
+                Some(Slot::Present(container)) => Ok(Arc::clone(container)),
+                Some(Slot::Creating) | None => Err(TaskError::NoSuchContainer(id.to_owned())),
+            },
+            Slots::Closed => Err(TaskError::NoSuchContainer(id.to_owned())),
+        }
+    }
+
+    pub(super) fn remove(&self, id: &str) {
+        if let Slots::Open(slots) = &mut *self.lock() {
+            slots.remove(id);
+        }
+    }
+
+    /// Closes the registry if nothing is in it; returns whether it is closed now.
+    pub(super) fn close_if_empty(&self) -> bool {
+        let mut slots = self.lock();
+        if matches!(&*slots, Slots::Open(present) if present.is_empty()) {
+            *slots = Slots::Closed;
+        }
+        matches!(*slots, Slots::Closed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots<C>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> Reservation<'_, C> {
+    /// The container is there.
+    pub(super) fn fill(mut self, container: Arc<C>) {
+        if let (Some(id), Slots::Open(slots)) = (self.id.take(), &mut *self.registry.lock()) {
+            slots.insert(id, Slot::Present(container));
+        }
+    }
+}
+
+impl<C> Drop for Reservation<'_, C> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.registry.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_taken_from_the_start_of_its_creation() {
+        let registry = Registry::<()>::new();
+        let reservation = registry.reserve("a").unwrap();
+        assert!(matches!(registry.reserve("a"), Err(TaskError::ContainerExists(_))));
+        assert!(matches!(registry.get("a"), Err(TaskError::NoSuchContainer(_))));
+        reservation.fill(Arc::new(()));
+        registry.get("a").unwrap();
+        assert!(matches!(registry.reserve("a"), Err(TaskError::ContainerExists(_))));
+        registry.remove("a");
+        registry.reserve("a").unwrap();
+    }
+
+    #[test]
+    fn a_creation_that_failed_frees_its_id() {
+        let registry = Registry::<()>::new();
+        drop(registry.reserve("a").unwrap());
+        registry.reserve("a").unwrap();
+    }
+
+    #[test]
+    fn a_shim_with_a_container_in_the_making_does_not_close() {
+        let registry = Registry::<()>::new();
+        let reservation = registry.reserve("a").unwrap();
+        assert!(!registry.close_if_empty());
+        drop(reservation);
+        assert!(registry.close_if_empty());
+        assert!(matches!(registry.reserve("b"), Err(TaskError::ShuttingDown)));
+        assert!(registry.close_if_empty());
+    }
+}
