@@ -46,8 +46,8 @@ pub enum DaemonError {
     #[error("standard input is not a listening socket: serve is for start to run")]
     NotListening,
     /// `start` always names one.
-    #[error("TTRPC_ADDRESS is not set")]
-    NoEventAddress,
+    #[error("read TTRPC_ADDRESS, containerd's event socket")]
+    NoEventAddress(#[source] std::env::VarError),
     /// The process that makes all others could not be forked.
     #[error("start runtime")]
     Runtime(#[source] ballast_runtime::Error),
@@ -74,7 +74,8 @@ pub(super) fn run(
     arguments: &Arguments,
     new_task_service: impl FnOnce(Context) -> Arc<dyn Task + Send + Sync>,
 ) -> Result<(), DaemonError> {
-    let events = PathBuf::from(std::env::var_os(TTRPC_ADDRESS).ok_or(DaemonError::NoEventAddress)?);
+    let events = std::env::var(TTRPC_ADDRESS).map_err(DaemonError::NoEventAddress)?;
+    let events = PathBuf::from(events.strip_prefix("unix://").unwrap_or(&events));
     // A session of its own: signals to containerd's process group are not for its shims.
     rustix::process::setsid().map_err(step("setsid"))?;
     let listener = take_listener()?;
