@@ -4,12 +4,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use ballast_integration::demo;
 use ballast_integration::node::protocol::Ending;
 use ballast_integration::node::{Node, NodeOptions, shell};
 use ballast_integration::progress::Progress;
 use ballast_integration::setup;
+use ballast_integration::setup::ballast::Source;
 use ballast_integration::setup::kernel::KernelChoice;
 use ballast_integration::setup::layout::Layout;
+use ballast_integration::tools::ContainerdLine;
 use clap::{Args, Parser, Subcommand};
 
 /// Build, boot and test Ballast on a node of its own.
@@ -24,6 +27,11 @@ struct Arguments {
 enum Task {
     /// Install and build everything that the other tasks need.
     Setup,
+    /// One pod's life on Ballast, told with crictl.
+    Demo {
+        #[command(flatten)]
+        options: BootArguments,
+    },
     /// Boot a node and run something on it.
     Node {
         #[command(flatten)]
@@ -53,6 +61,39 @@ struct BootArguments {
     /// The node's memory in MiB.
     #[arg(long, default_value_t = 4096)]
     memory: u64,
+    /// Which containerd.
+    #[arg(long, value_enum, default_value_t)]
+    containerd: Containerd,
+    /// No containerd: a bare kernel.
+    #[arg(long, conflicts_with = "containerd")]
+    bare: bool,
+    /// Run the Ballast that is in target/node/bin already instead of building the working tree's.
+    #[arg(long)]
+    installed: bool,
+}
+
+/// The containerd lines, as they are written on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Containerd {
+    /// The current 2.x.
+    #[default]
+    #[value(name = "2")]
+    V2,
+    /// The long-term 1.7.
+    #[value(name = "1.7")]
+    V1_7,
+}
+
+impl BootArguments {
+    fn options(&self) -> NodeOptions {
+        let line = match self.containerd {
+            Containerd::V2 => ContainerdLine::V2,
+            Containerd::V1_7 => ContainerdLine::V1_7,
+        };
+        let ballast = if self.installed { Source::Installed } else { Source::WorkingTree };
+        let containerd = (!self.bare).then_some(line);
+        NodeOptions { kernel: self.kernel, memory: self.memory << 20, containerd, ballast }
+    }
 }
 
 fn main() -> ExitCode {
@@ -70,12 +111,17 @@ fn run(task: Task) -> Result<ExitCode> {
     let progress = Progress::new(layout.setup_logs())?;
     match task {
         Task::Setup => {
-            setup::guest(&layout, &progress, KernelChoice::Fast)?;
+            setup::everything(&layout, &progress)?;
             Ok(ExitCode::SUCCESS)
         }
+        Task::Demo { options } => {
+            let node = Node::boot(&layout, &progress, &options.options())?;
+            let told = demo::run(&node);
+            node.shutdown()?;
+            told.map(|()| ExitCode::SUCCESS)
+        }
         Task::Node { options, task } => {
-            let options = NodeOptions { kernel: options.kernel, memory: options.memory << 20 };
-            let node = Node::boot(&layout, &progress, &options)?;
+            let node = Node::boot(&layout, &progress, &options.options())?;
             let ending = match task {
                 NodeTask::Shell => shell::shell(&node)?,
                 NodeTask::Run { command } => shell::attach(node.command(command))?,

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -35,18 +36,7 @@ struct Service {
 /// Starts the registry and containerd, and returns when containerd is ready.
 pub(crate) fn start_engine(engine: &Engine, path: &str, logs: &str) -> Result<()> {
     fs::create_dir_all(STATE).with_context(|| format!("create {STATE}"))?;
-    if let Some((program, arguments)) = engine.registry.split_first() {
-        let log = append(&format!("{logs}/registry.log"))?;
-        Command::new(program)
-            .args(arguments)
-            .env("PATH", path)
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().context("duplicate the registry's log")?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("start the image registry {program}"))?;
-    }
+    let registry = start_registry(engine, path, logs)?;
     let service = Service {
         program: format!("{}/containerd", engine.directory),
         config: engine.config.clone(),
@@ -55,7 +45,41 @@ pub(crate) fn start_engine(engine: &Engine, path: &str, logs: &str) -> Result<()
     };
     let path = service_file();
     fs::write(&path, serde_json::to_vec(&service)?).with_context(|| format!("write {path}"))?;
-    start()
+    start()?;
+    wait_for_registry(registry, engine).with_context(|| format!("see {logs}/registry.log"))
+}
+
+fn start_registry(engine: &Engine, path: &str, logs: &str) -> Result<Child> {
+    let (program, arguments) = engine.registry.split_first().context("the registry has no command line")?;
+    let log = append(&format!("{logs}/registry.log"))?;
+    Command::new(program)
+        .args(arguments)
+        .env("PATH", path)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("duplicate the registry's log")?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("start the image registry {program}"))
+}
+
+/// The registry tells nobody when it listens: it is asked until it accepts or has ended. It started before
+/// containerd, so the first attempt succeeds as a rule.
+fn wait_for_registry(mut registry: Child, engine: &Engine) -> Result<()> {
+    let pidfd =
+        pidfd_open(Pid::from_child(&registry), PidfdFlags::empty()).context("open the registry's pidfd")?;
+    let pause = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    loop {
+        if TcpStream::connect(&engine.registry_address).is_ok() {
+            // Its end is of no interest from here on; as long as it lasts this thread holds its name.
+            thread::spawn(move || drop(registry.wait()));
+            return Ok(());
+        }
+        let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
+        if poll(&mut ended, Some(&pause)).context("wait for the registry")? > 0 {
+            bail!("the image registry ended with {}", registry.wait().context("reap the registry")?);
+        }
+    }
 }
 
 /// `node-containerd <verb>`.

@@ -15,12 +15,17 @@ use anyhow::{Context, Result, bail};
 use rustix::event::Timespec;
 
 use crate::progress::{self, Progress};
+use crate::setup::ballast::Source;
 use crate::setup::kernel::KernelChoice;
 use crate::setup::layout::Layout;
-use crate::setup::{self, Guest};
+use crate::setup::{self, Guest, rootfs};
+use crate::tools::ContainerdLine;
 use channel::Channel;
 use command::NodeCommand;
-use protocol::{BootConfig, Request, Share};
+use protocol::{BootConfig, Engine, Request, Share};
+
+/// Where containerd looks for CNI plugins by default.
+const CNI_PLUGINS: &str = "/opt/cni/bin";
 
 /// Boots whose logs are kept.
 const KEPT_LOGS: usize = 10;
@@ -35,11 +40,20 @@ pub struct NodeOptions {
     pub kernel: KernelChoice,
     /// Bytes.
     pub memory: u64,
+    /// Which containerd runs on it; `None` for a bare kernel, which needs nothing but the guest's image.
+    pub containerd: Option<ContainerdLine>,
+    /// Which Ballast; without containerd there is none.
+    pub ballast: Source,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { kernel: KernelChoice::Fast, memory: 4 << 30 }
+        Self {
+            kernel: KernelChoice::Fast,
+            memory: 4 << 30,
+            containerd: Some(ContainerdLine::V2),
+            ballast: Source::default(),
+        }
     }
 }
 
@@ -58,27 +72,32 @@ impl Node {
     /// The step that failed, with the path of its log.
     pub fn boot(layout: &Layout, progress: &Progress, options: &NodeOptions) -> Result<Self> {
         let guest = setup::guest(layout, progress, options.kernel)?;
+        let engine = options
+            .containerd
+            .map(|line| setup::engine(layout, progress, line, options.ballast))
+            .transpose()?;
         let logs = logs_of_next_boot(layout)?;
         progress
-            .step("boot", |_| Self::start(layout, &guest, options, logs.clone()))
+            .step("boot", |_| Self::start(layout, &guest, engine.as_ref(), options.memory, logs.clone()))
             .with_context(|| format!("the node did not come up, its logs: {}", logs.display()))
     }
 
-    fn start(layout: &Layout, guest: &Guest, options: &NodeOptions, logs: PathBuf) -> Result<Self> {
+    fn start(
+        layout: &Layout,
+        guest: &Guest,
+        engine: Option<&setup::Engine>,
+        memory: u64,
+        logs: PathBuf,
+    ) -> Result<Self> {
         let machine = uml::Machine {
             kernel: guest.kernel.directory.clone(),
             execution: guest.kernel.execution,
             image: guest.image.clone(),
-            memory: options.memory,
+            memory,
             console_log: logs.join("console.log"),
         };
         let (kernel, serial) = uml::Kernel::start(&machine)?;
-        let config = BootConfig {
-            shares: vec![share(layout.workspace(), false), share(layout.target(), false), share(&logs, true)],
-            path: vec![layout.bin().display().to_string()],
-            logs: logs.display().to_string(),
-            engine: None,
-        };
+        let config = boot_config(layout, engine, &logs);
         let writer = serial.try_clone().context("duplicate the serial line")?;
         let channel =
             Channel::connect(serial, writer, config).with_context(|| console_tail(&machine.console_log))?;
@@ -120,9 +139,40 @@ impl Node {
     }
 }
 
-fn share(path: &Path, writable: bool) -> Share {
-    let path = path.display().to_string();
-    Share { hostfs: Some(format!("{}{path}", uml::HOSTFS_ROOT)), path, writable }
+/// What the node's agent is told. Host directories that programs name are at the same path on the node.
+fn boot_config(layout: &Layout, engine: Option<&setup::Engine>, logs: &Path) -> BootConfig {
+    let mut shares = vec![
+        share(layout.workspace(), layout.workspace(), false),
+        share(layout.target(), layout.target(), false),
+        share(logs, logs, true),
+    ];
+    let mut path = vec![layout.bin().display().to_string()];
+    let engine = engine.map(|engine| {
+        shares.push(share(&engine.tools.cni_directory(), Path::new(CNI_PLUGINS), false));
+        shares.push(share(engine.registry.path(), Path::new(rootfs::REGISTRY_ROOT), false));
+        let programs = engine.tools.bin_directory().display().to_string();
+        path.push(programs.clone());
+        Engine {
+            config: match engine.line {
+                ContainerdLine::V2 => "/etc/containerd/config.toml",
+                ContainerdLine::V1_7 => "/etc/containerd/config-1.7.toml",
+            }
+            .to_owned(),
+            directory: engine.tools.containerd_directory(engine.line).display().to_string(),
+            registry: vec![
+                format!("{programs}/registry"),
+                "serve".to_owned(),
+                rootfs::REGISTRY_CONFIGURATION_PATH.to_owned(),
+            ],
+            registry_address: rootfs::REGISTRY_ADDRESS.to_owned(),
+        }
+    });
+    BootConfig { shares, path, logs: logs.display().to_string(), engine }
+}
+
+fn share(host: &Path, node: &Path, writable: bool) -> Share {
+    let hostfs = format!("{}{}", uml::HOSTFS_ROOT, host.display());
+    Share { hostfs: Some(hostfs), path: node.display().to_string(), writable }
 }
 
 fn console_tail(path: &Path) -> String {

@@ -48,10 +48,10 @@ pub struct Launch {
     pub terminal: Option<WindowSize>,
 }
 
-/// A host directory that the node sees at the same path.
+/// A host directory that the node sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
-    /// Absolute path, on the host and on the node.
+    /// Absolute path on the node.
     pub path: String,
     /// Where the node's kernel finds it: the source of a `hostfs` mount. `None` when it is in place already.
     pub hostfs: Option<String>,
@@ -68,6 +68,8 @@ pub struct Engine {
     pub directory: String,
     /// The image registry's command line, started before containerd.
     pub registry: Vec<String>,
+    /// Where the registry listens; it is up when it accepts there.
+    pub registry_address: String,
 }
 
 /// What a node is told when it comes up.

@@ -50,12 +50,15 @@ impl Key {
         self
     }
 
-    /// Adds a file's content or, for a directory, that of every file below it with its name.
+    /// Adds a file's content, a link's target or, for a directory, that of every file below it with its name.
     ///
     /// # Errors
     /// When something there cannot be read.
     pub fn with_tree(mut self, path: &Path) -> Result<Self> {
         let context = || format!("read {}", path.display());
+        if path.is_symlink() {
+            return Ok(self.with(fs::read_link(path).with_context(context)?.as_os_str().as_encoded_bytes()));
+        }
         if !path.is_dir() {
             return Ok(self.with(fs::read(path).with_context(context)?));
         }

@@ -1,6 +1,7 @@
 //! Makes a fresh Debian machine with git, Rust and Go able to run everything here. Each part is built once and
 //! kept under `target/node`; a part whose inputs changed is built again.
 
+pub mod ballast;
 pub mod cache;
 pub mod cargo;
 pub mod kernel;
@@ -12,7 +13,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::images::{self, RegistryDirectory};
 use crate::progress::Progress;
+use crate::tools::{self, ContainerdLine, Tool, ToolPaths};
+use ballast::Source;
 use cache::Lock;
 use kernel::{Kernel, KernelChoice};
 use layout::Layout;
@@ -41,4 +45,43 @@ pub fn guest(layout: &Layout, progress: &Progress, kernel: KernelChoice) -> Resu
     let kernel = kernel::prepare(layout, progress, kernel, &tree)?;
     let image = rootfs::prepare_image(layout, progress, &tree, &kernel, &agent)?;
     Ok(Guest { kernel, image })
+}
+
+/// What a node's container engine is made of.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// Which containerd.
+    pub line: ContainerdLine,
+    /// The Go programs.
+    pub tools: ToolPaths,
+    /// The images.
+    pub registry: RegistryDirectory,
+}
+
+/// Prepares containerd with everything around it, and Ballast.
+///
+/// # Errors
+/// The step that failed, with the path of its log.
+pub fn engine(layout: &Layout, progress: &Progress, line: ContainerdLine, source: Source) -> Result<Engine> {
+    let _lock = Lock::acquire(&layout.node().join("lock"))?;
+    packages::install_missing(progress)?;
+    let wanted =
+        [Tool::Containerd(line), Tool::Runc, Tool::CniPlugins, Tool::Registry, Tool::Crictl, Tool::Critest];
+    let tools = tools::build(&wanted, layout.node(), progress)?;
+    let registry = images::build(layout.node(), progress)?;
+    if source == Source::WorkingTree {
+        ballast::build(layout, progress)?;
+    }
+    Ok(Engine { line, tools, registry })
+}
+
+/// Prepares everything for every kind of run.
+///
+/// # Errors
+/// The step that failed, with the path of its log.
+pub fn everything(layout: &Layout, progress: &Progress) -> Result<()> {
+    guest(layout, progress, KernelChoice::Fast)?;
+    engine(layout, progress, ContainerdLine::V2, Source::WorkingTree)?;
+    engine(layout, progress, ContainerdLine::V1_7, Source::Installed)?;
+    Ok(())
 }

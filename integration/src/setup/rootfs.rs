@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use super::cache::{self, Key};
 use super::kernel::Kernel;
 use super::layout::Layout;
+use crate::images;
 use crate::progress::Progress;
 
 /// The Debian release that the node runs.
@@ -38,6 +39,28 @@ const PACKAGES: [(&str, &str); 15] = [
 
 /// The image's size; sparse, so that it costs what is in it.
 const IMAGE_SIZE: &str = "12G";
+
+/// Where the node's image registry listens.
+pub(crate) const REGISTRY_ADDRESS: &str = "127.0.0.1:5000";
+/// Where the images are on the node.
+pub(crate) const REGISTRY_ROOT: &str = "/srv/registry";
+/// The registry's configuration file on the node.
+pub(crate) const REGISTRY_CONFIGURATION_PATH: &str = "/etc/registry.yml";
+
+fn registry_configuration() -> String {
+    images::registry_configuration(REGISTRY_ROOT, REGISTRY_ADDRESS)
+}
+
+/// Writes a file of the node's, given by its path there.
+fn write(stage: &Path, path: &str, content: &str) -> Result<()> {
+    let path = stage.join(path.trim_start_matches('/'));
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+    }
+    // Replaced, not written through: it can be a link to the tree's file.
+    cache::remove(&path)?;
+    fs::write(&path, content).with_context(|| format!("write {}", path.display()))
+}
 
 /// Builds the Debian tree, once per package list.
 ///
@@ -92,6 +115,8 @@ pub fn prepare_image(
         .with_tree(&files)?
         .with_tree(agent)?
         .with(IMAGE_SIZE)
+        .with(images::hosts_toml(REGISTRY_ADDRESS))
+        .with(registry_configuration())
         .finish();
     let prefix = format!("image-{kernel_name}-");
     let image = layout.node().join(format!("{prefix}{key}.ext4"));
@@ -106,6 +131,8 @@ pub fn prepare_image(
             // Replaces, never writes through: the stage's files are links to the tree's.
             let copy = ["--archive", "--remove-destination", "--no-preserve=ownership"];
             log.run(Command::new("cp").args(copy).arg(files.join(".")).arg(&stage))?;
+            write(&stage, images::HOSTS_TOML_PATH, &images::hosts_toml(REGISTRY_ADDRESS))?;
+            write(&stage, REGISTRY_CONFIGURATION_PATH, &registry_configuration())?;
             log.run(Command::new("install").arg("-D").arg(agent).arg(stage.join("usr/sbin/node-agent")))?;
             let command = stage.join("usr/local/bin/node-containerd");
             log.run(Command::new("ln").args(["-s", "/usr/sbin/node-agent"]).arg(&command))?;
