@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::cgroup::Cgroup;
 use crate::directory::Directory;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ignore_gone};
 use crate::subtree::{Visitor, walk};
 
 impl Cgroup {
@@ -17,40 +17,43 @@ impl Cgroup {
     /// # Errors
     /// [`Error::DeadlineExceeded`] when it still has processes at `deadline`.
     pub fn delete(&self, deadline: Instant) -> Result<()> {
-        self.wait_until_empty(deadline)?;
-        if let Some(scope) = &self.scope {
-            scope.stop()?;
+        match &self.scope {
+            Some(scope) => {
+                self.wait_until_empty(deadline)?;
+                scope.stop()?;
+            }
+            // The common case: everything has ended, and the container made no cgroups of its own.
+            None if ignore_gone(self.parent().and_then(|parent| self.remove_from(&parent))).is_ok() => {
+                return Ok(());
+            }
+            None => {}
         }
         loop {
             self.wait_until_empty(deadline)?;
-            match self.try_delete() {
+            match self.delete_tree() {
                 // A last process that is on its way out, or a cgroup that was made after its parent was listed.
                 Err(Error::Call { source: Errno::BUSY | Errno::NOTEMPTY, .. })
                     if Instant::now() < deadline => {}
-                Err(error) if error.is_not_found() => return Ok(()),
-                other => return other,
+                other => return ignore_gone(other),
             }
         }
     }
 
-    fn try_delete(&self) -> Result<()> {
-        let (parent, name) = self.path.split();
+    fn delete_tree(&self) -> Result<()> {
+        walk(&self.directory, &mut Remover)?;
+        self.remove_from(&self.parent()?)
+    }
+
+    fn remove_from(&self, parent: &Directory) -> Result<()> {
+        let (_, name) = self.path.split();
         let name =
             CString::new(name).map_err(|_| Error::call("rmdir", self.directory.path(), Errno::INVAL))?;
-        let opened;
-        let parent = if parent.is_empty() {
-            self.hierarchy.root()
-        } else {
-            opened = self.hierarchy.root().open_below(parent)?;
-            &opened
-        };
-        // Most containers have nothing below.
-        match parent.remove_child(&name) {
-            Err(Error::Call { source: Errno::BUSY | Errno::NOTEMPTY, .. }) => {}
-            other => return other,
-        }
-        walk(&self.directory, &mut Remover)?;
         parent.remove_child(&name)
+    }
+
+    fn parent(&self) -> Result<Directory> {
+        let (parent, _) = self.path.split();
+        self.hierarchy.root().open_below(if parent.is_empty() { "." } else { parent })
     }
 }
 
@@ -62,9 +65,6 @@ impl Visitor for Remover {
     }
 
     fn leave(&mut self, parent: &Directory, name: &CStr) -> Result<()> {
-        match parent.remove_child(name) {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other,
-        }
+        ignore_gone(parent.remove_child(name))
     }
 }

@@ -234,6 +234,14 @@ impl Error {
     }
 }
 
+/// For requests that have nothing left to do once the cgroup is gone.
+pub(crate) fn ignore_gone(outcome: Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if error.is_not_found() => Ok(()),
+        other => other,
+    }
+}
+
 /// A removed cgroup answers ENODEV on files that are still open and ENOENT on new look-ups.
 fn kind_of_call(errno: Errno) -> Kind {
     match errno {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::cgroup::Cgroup;
 use crate::directory::{Directory, read_whole};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ignore_gone};
 
 const FILE: &str = "cgroup.events";
 
@@ -45,10 +45,7 @@ impl Cgroup {
     pub fn wait_until_empty(&self, deadline: Instant) -> Result<()> {
         let waited = Events::open(&self.directory)
             .and_then(|mut events| events.wait("empty", deadline, |state| !state.populated));
-        match waited {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other,
-        }
+        ignore_gone(waited)
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::cgroup::Cgroup;
 use crate::directory::Directory;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ignore_gone};
 use crate::subtree::{Visitor, walk};
 
 const FILE: &str = "cgroup.procs";
@@ -72,13 +72,6 @@ impl Cgroup {
             killed = self.signal_all(Signal::KILL);
         }
         killed
-    }
-}
-
-fn ignore_gone(outcome: Result<()>) -> Result<()> {
-    match outcome {
-        Err(error) if error.is_not_found() => Ok(()),
-        other => other,
     }
 }
 
@@ -163,7 +156,12 @@ impl Sender {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use super::*;
     use crate::cgroup::tests::stand_in_cgroup;
+    use crate::hierarchy::Hierarchy;
+    use crate::path::CgroupPath;
 
     #[test]
     fn processes_below_are_listed_and_unseen_ones_left_out() {
@@ -177,5 +175,29 @@ mod tests {
             cgroup.processes().unwrap().iter().map(|pid| pid.as_raw_nonzero().get()).collect();
         pids.sort_unstable();
         assert_eq!(pids, [12, 13, 14]);
+    }
+
+    /// Needs root and a cgroup2 mount.
+    #[test]
+    fn kernels_without_cgroup_kill_are_served_too() {
+        let path = format!("/ballast-test-{}-kill", std::process::id());
+        let cgroup = Hierarchy::discover().unwrap().create(&CgroupPath::parse(&path).unwrap()).unwrap();
+        let inner = cgroup.directory_path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        let mut children = Vec::new();
+        for directory in [cgroup.directory_path(), &inner] {
+            for _ in 0..40 {
+                let child = Command::new("sleep").arg("1000").spawn().unwrap();
+                std::fs::write(directory.join("cgroup.procs"), child.id().to_string()).unwrap();
+                children.push(child);
+            }
+        }
+        assert_eq!(cgroup.processes().unwrap().len(), 80);
+        let killed = cgroup.kill_one_by_one();
+        for child in &mut children {
+            child.wait().unwrap();
+        }
+        killed.unwrap();
+        cgroup.delete(Instant::now() + Duration::from_secs(20)).unwrap();
     }
 }
