@@ -6,4 +6,4 @@ mod program;
 mod rule;
 
 pub use instruction::BpfInstruction;
-pub use rule::{DeviceAccess, DeviceKind, DevicePolicy};
+pub use rule::DevicePolicy;

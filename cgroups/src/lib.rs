@@ -26,7 +26,7 @@ mod systemd;
 
 pub use cgroup::Cgroup;
 pub use controllers::Controllers;
-pub use devices::{BpfInstruction, DeviceAccess, DeviceKind, DevicePolicy};
+pub use devices::{BpfInstruction, DevicePolicy};
 pub use error::{Error, Kind, Result};
 pub use hierarchy::Hierarchy;
 pub use limits::Limits;

@@ -157,3 +157,25 @@ fn an_oom_kill_is_reported_and_still_there_after_the_exit() {
     assert_eq!(reader.read_memory_events().unwrap().unwrap().oom_kill, 1);
     assert_eq!(cgroup.memory_events().unwrap().oom_kill, 1);
 }
+
+#[test]
+#[ignore = "needs a cgroup v2 hierarchy with controllers and a block device"]
+fn throttles_of_a_device_arrive_in_one_line() {
+    let place = Place::new("throttle");
+    let cgroup = place.hierarchy.create(&place.path("box")).unwrap();
+    let disk = std::fs::read_dir("/sys/block").unwrap().next().expect("no block device").unwrap();
+    let number = std::fs::read_to_string(disk.path().join("dev")).unwrap();
+    let (major, minor) = number.trim().split_once(':').unwrap();
+    let device = |rate: u64| format!(r#"[{{"major": {major}, "minor": {minor}, "rate": {rate}}}]"#);
+    let throttles = |read: u64, write: u64| {
+        let (read, write) = (device(read), device(write));
+        limits(&format!(
+            r#"{{"blockIO": {{"throttleReadBpsDevice": {read}, "throttleWriteIOPSDevice": {write}}}}}"#
+        ))
+    };
+    cgroup.apply(&throttles(1_048_576, 100)).unwrap();
+    let line = format!("{} rbps=1048576 wbps=max riops=max wiops=100", number.trim());
+    assert_eq!(content(&cgroup, "io.max"), line);
+    cgroup.update(&throttles(0, 0)).unwrap();
+    assert_eq!(content(&cgroup, "io.max"), "");
+}

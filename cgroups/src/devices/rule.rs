@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 /// A kind of device node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DeviceKind {
+pub(super) enum DeviceKind {
     /// A block device.
     Block,
     /// A character device.
@@ -20,31 +20,29 @@ pub enum DeviceKind {
 
 /// What is done with a device: any of making its node, reading it and writing it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DeviceAccess(u8);
+pub(super) struct DeviceAccess(u8);
 
 impl DeviceAccess {
     /// `BPF_DEVCG_ACC_MKNOD`: making a node.
-    pub const MAKE_NODE: Self = Self(1);
+    pub(super) const MAKE_NODE: Self = Self(1);
     /// `BPF_DEVCG_ACC_READ`: opening for reading.
-    pub const READ: Self = Self(2);
+    pub(super) const READ: Self = Self(2);
     /// `BPF_DEVCG_ACC_WRITE`: opening for writing.
-    pub const WRITE: Self = Self(4);
+    pub(super) const WRITE: Self = Self(4);
     /// All of them.
-    pub const ALL: Self = Self(7);
+    pub(super) const ALL: Self = Self(7);
 
     pub(super) const fn bits(self) -> u8 {
         self.0
     }
 
     /// These and those.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
+    const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// Whether all of `other` are among them.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
+    const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
