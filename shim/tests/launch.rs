@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the lint's exception for tests knows only functions marked as such")]
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     os::{
         fd::OwnedFd,
         unix::{
@@ -72,7 +72,11 @@ impl State {
 
     /// `start` as containerd 2.3 calls it. Returns the socket.
     fn start(&self, id: &str) -> PathBuf {
-        let output = self.run(id, "start", &self.parameters(id).write_to_bytes().unwrap());
+        self.start_with(id, &self.parameters(id))
+    }
+
+    fn start_with(&self, id: &str, parameters: &BootstrapParams) -> PathBuf {
+        let output = self.run(id, "start", &parameters.write_to_bytes().unwrap());
         let result = BootstrapResult::parse_from_bytes(&succeeded(output)).unwrap();
         assert_eq!((result.version, result.protocol.as_str()), (3, "ttrpc"));
         PathBuf::from(result.address.strip_prefix("unix://").unwrap())
@@ -216,6 +220,25 @@ fn the_log_goes_to_the_fifo_of_the_bundle() {
     let length = reader.read(&mut line).unwrap();
     let line = String::from_utf8_lossy(&line[..length]);
     assert!(line.contains("level=info msg=\"shim serves\" id=pod"), "{line}");
+    daemon.shut_down();
+    daemon.assert_gone();
+}
+
+#[test]
+fn sigusr1_switches_a_running_shim_to_debug_and_back() {
+    let state = State::new();
+    let fifo = state.bundle("pod").join("log");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let mut log = BufReader::new(std::fs::File::options().read(true).write(true).open(&fifo).unwrap());
+    let mut parameters = state.parameters("pod");
+    parameters.log_level = EnumOrUnknown::new(LogLevel::LOG_LEVEL_ERROR);
+    let daemon = Daemon::at(state.start_with("pod", &parameters));
+    for level in ["level=debug", "level=error"] {
+        pidfd_send_signal(&daemon.pidfd, Signal::USR1).unwrap();
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        assert!(line.contains("log level changed") && line.contains(level), "{line}");
+    }
     daemon.shut_down();
     daemon.assert_gone();
 }

@@ -2,6 +2,7 @@
 
 use std::{
     path::PathBuf,
+    pin::pin,
     time::{Duration, SystemTime},
 };
 
@@ -13,7 +14,7 @@ use containerd_shim_protos::{
 use tokio::{
     net::UnixStream,
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use ttrpc::{asynchronous::transport::Socket, context};
 
@@ -43,39 +44,48 @@ enum DeliveryError {
 /// The connection to containerd and the wish to stop.
 pub(super) struct Forwarder {
     address: PathBuf,
-    closing: watch::Receiver<bool>,
+    closing: watch::Receiver<Option<Instant>>,
     client: Option<EventsClient>,
 }
 
 impl Forwarder {
-    pub(super) fn new(address: PathBuf, closing: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(address: PathBuf, closing: watch::Receiver<Option<Instant>>) -> Self {
         Self { address, closing, client: None }
     }
 
-    /// Delivers until the publisher is gone, or until a flush finds the queue empty.
+    /// Delivers until the publisher is gone, or a flush has found the queue empty or its time over.
     pub(super) async fn run(mut self, mut events: mpsc::Receiver<Queued>) {
+        let mut flushing = self.closing.clone();
+        let mut over = pin!(over(self.closing.clone()));
         loop {
             let queued = tokio::select! {
                 biased;
                 queued = events.recv() => queued,
-                () = closed(&mut self.closing) => {
+                _ = flush_deadline(&mut flushing) => {
                     events.close();
                     events.recv().await
                 }
             };
-            match queued {
-                Some(queued) => self.deliver(queued).await,
-                None => return,
+            let Some(queued) = queued else { return };
+            let delivered = tokio::select! {
+                () = self.deliver(&queued) => true,
+                () = &mut over => false,
+            };
+            if !delivered {
+                events.close();
+                let left = std::iter::from_fn(|| events.try_recv().ok());
+                std::iter::once(queued).chain(left).for_each(|queued| lost(&queued, "the shim ends"));
+                return;
             }
         }
     }
 
     /// Tries until the event is delivered or given up. Later events wait: that is what keeps the order.
-    async fn deliver(&mut self, queued: Queued) {
+    async fn deliver(&mut self, queued: &Queued) {
         let mut pause = FIRST_PAUSE;
         let mut rejections = 0;
         loop {
-            let error = match self.forward(&queued).await {
+            let error = match self.forward(queued).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
@@ -84,13 +94,8 @@ impl Forwarder {
             } else {
                 self.client = None;
             }
-            if rejections >= REJECTION_BOUND || age(&queued) >= DELIVERY_BOUND {
-                tracing::error!(
-                    topic = queued.envelope.topic,
-                    id = queued.container_id,
-                    error = ballast_runtime::report(&error),
-                    "event lost: given up"
-                );
+            if rejections >= REJECTION_BOUND || age(queued) >= DELIVERY_BOUND {
+                lost(queued, &ballast_runtime::report(&error));
                 return;
             }
             tracing::debug!(
@@ -130,21 +135,33 @@ impl Forwarder {
         Ok(EventsClient::new(Client::new(Socket::from(stream))))
     }
 
-    /// Waits before the next try. While flushing, the first pause is the only one: time is short then.
+    /// Waits before the next try. A flush cuts the wait short, and those after it are short: time is then.
     async fn pause(&mut self, pause: Duration) {
-        if *self.closing.borrow() {
-            tokio::time::sleep_until(tokio::time::Instant::now() + FIRST_PAUSE).await;
-        } else if timeout(pause, closed(&mut self.closing)).await.is_ok() {
+        if self.closing.borrow().is_some() {
+            tokio::time::sleep_until(Instant::now() + FIRST_PAUSE).await;
+        } else if timeout(pause, flush_deadline(&mut self.closing)).await.is_ok() {
             tracing::debug!("flushing events");
         }
     }
 }
 
-/// Resolves when a flush was asked for. A flusher that was dropped without a flush never ends the queue.
-async fn closed(closing: &mut watch::Receiver<bool>) {
-    if closing.wait_for(|closing| *closing).await.is_err() {
-        std::future::pending::<()>().await;
+/// Resolves when a flush was asked for, with its deadline. A flusher that was dropped without a flush never ends the
+/// queue.
+async fn flush_deadline(closing: &mut watch::Receiver<Option<Instant>>) -> Instant {
+    match closing.wait_for(Option::is_some).await.map(|deadline| *deadline) {
+        Ok(Some(deadline)) => deadline,
+        Ok(None) | Err(_) => std::future::pending().await,
     }
+}
+
+/// Resolves when the time of a flush is over.
+async fn over(mut closing: watch::Receiver<Option<Instant>>) {
+    let deadline = flush_deadline(&mut closing).await;
+    tokio::time::sleep_until(deadline).await;
+}
+
+fn lost(queued: &Queued, reason: &str) {
+    tracing::error!(topic = queued.envelope.topic, id = queued.container_id, reason, "event lost");
 }
 
 fn age(queued: &Queued) -> Duration {

@@ -18,7 +18,7 @@ use containerd_shim_protos::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::timeout,
+    time::Instant,
 };
 
 use self::forwarder::Forwarder;
@@ -40,7 +40,7 @@ pub struct Publisher {
 /// Ends forwarding; held by whoever ends the shim.
 #[derive(Debug)]
 pub struct Flusher {
-    closing: watch::Sender<bool>,
+    closing: watch::Sender<Option<Instant>>,
     forwarder: JoinHandle<()>,
 }
 
@@ -55,7 +55,7 @@ impl Publisher {
     /// Starts the forwarder on the current tokio runtime. Events go to containerd's ttrpc socket at `address`.
     pub fn start(address: PathBuf, namespace: &str) -> (Self, Flusher) {
         let (queue, events) = mpsc::channel(QUEUE_LENGTH);
-        let (closing, closed) = watch::channel(false);
+        let (closing, closed) = watch::channel(None);
         let forwarder = tokio::spawn(Forwarder::new(address, closed).run(events));
         (Self { namespace: namespace.into(), queue }, Flusher { closing, forwarder })
     }
@@ -93,14 +93,9 @@ impl Flusher {
     /// Delivers what is queued, for at most `deadline`; what is left then is logged as lost. Events published
     /// after this call are lost too.
     pub async fn flush(self, deadline: Duration) {
-        self.closing.send_replace(true);
-        let mut forwarder = self.forwarder;
-        if timeout(deadline, &mut forwarder).await.is_err() {
-            forwarder.abort();
-            tracing::error!(
-                deadline_ms = deadline.as_millis(),
-                "events lost: containerd did not take them before the shim's end"
-            );
+        self.closing.send_replace(Some(Instant::now() + deadline));
+        if let Err(error) = self.forwarder.await {
+            tracing::error!(%error, "events lost");
         }
     }
 }

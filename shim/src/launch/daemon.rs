@@ -36,7 +36,8 @@ use crate::{
 const FLUSH_BOUND: Duration = Duration::from_secs(2);
 /// A blocking call's thread ends soon after, so that an idle pod has one thread.
 const BLOCKING_THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// What `ps` and `pgrep` show; longer names are cut by the kernel, and `start` is known under the same.
+/// What `ps` and `pgrep` show, for the processes that this one forks too; the kernel cuts longer names. Executed through a
+/// descriptor, the program would otherwise be named after the descriptor's number.
 const THREAD_NAME: &std::ffi::CStr = c"containerd-shim";
 
 /// Why the daemon could not start.
@@ -80,12 +81,12 @@ pub(super) fn run(
     rustix::process::setsid().map_err(step("setsid"))?;
     let listener = take_listener()?;
     let log_descriptor = rustix::stdio::stderr().try_clone_to_owned().map_err(step("dup standard error"))?;
+    rustix::thread::set_name(THREAD_NAME).map_err(step("prctl(PR_SET_NAME)"))?;
     // Before any thread exists, for a fork takes only the thread that calls it.
     let runtime = Runtime::start().map_err(DaemonError::Runtime)?;
     log::install(Sink::new(log_descriptor), arguments.level);
     // What containers' processes leave behind in the host's pid namespace is reaped here.
     set_child_subreaper(Some(getpid())).map_err(step("prctl(PR_SET_CHILD_SUBREAPER)"))?;
-    rustix::thread::set_name(THREAD_NAME).map_err(step("prctl(PR_SET_NAME)"))?;
     let event_loop = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(BLOCKING_THREAD_KEEP_ALIVE)
@@ -172,7 +173,9 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.user.recv() => {
-                    log::set_level(if log::level() == Level::Debug { started_with } else { Level::Debug });
+                    let level = if log::level() == Level::Debug { started_with } else { Level::Debug };
+                    log::set_level(level);
+                    tracing::error!(level = level.name(), "log level changed");
                 }
             }
         }

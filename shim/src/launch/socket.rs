@@ -6,15 +6,13 @@
 use std::{
     fs::DirBuilder,
     io,
-    os::{
-        fd::OwnedFd,
-        unix::{fs::DirBuilderExt, net::UnixStream},
-    },
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{FlockOperation, Mode, OFlags},
+    io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
 use sha2::{Digest, Sha256};
@@ -77,7 +75,7 @@ impl SocketPath {
         let _lock = self.lock_directory()?;
         match self.bind() {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if UnixStream::connect(&self.path).is_ok() {
+                if self.is_alive()? {
                     return Ok(Claim::Joined);
                 }
                 self.unlink()?;
@@ -95,7 +93,7 @@ impl SocketPath {
             return Ok(());
         }
         let _lock = self.lock_directory()?;
-        if UnixStream::connect(&self.path).is_ok() { Ok(()) } else { self.unlink() }
+        if self.is_alive()? { Ok(()) } else { self.unlink() }
     }
 
     /// Binds and listens. The file never has a mode that lets others in, not even for a moment: the kernel takes it
@@ -110,6 +108,18 @@ impl SocketPath {
         Ok(bound)
     }
 
+    /// Whether somebody listens. Never waits: a listener with a full backlog is alive, too.
+    fn is_alive(&self) -> Result<bool, SocketError> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let connect = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+            .and_then(|socket| rustix::net::connect(&socket, &SocketAddrUnix::new(&self.path)?));
+        match connect {
+            Ok(()) | Err(Errno::AGAIN) => Ok(true),
+            Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
+            Err(error) => Err(self.error("connect", error.into())),
+        }
+    }
+
     fn unlink(&self) -> Result<(), SocketError> {
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error("unlink", error)),
@@ -120,16 +130,12 @@ impl SocketPath {
     /// The lock of all `start`s and `delete`s in this directory; gone with the descriptor.
     fn lock_directory(&self) -> Result<OwnedFd, SocketError> {
         let error = |step| {
-            move |source: rustix::io::Errno| SocketError {
-                step,
-                path: self.directory.clone(),
-                source: source.into(),
-            }
+            move |source: Errno| SocketError { step, path: self.directory.clone(), source: source.into() }
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = || rustix::fs::open(&self.directory, flags, Mode::empty());
         let directory = match open() {
-            Err(rustix::io::Errno::NOENT) => {
+            Err(Errno::NOENT) => {
                 DirBuilder::new()
                     .recursive(true)
                     .mode(ONLY_OWNER)

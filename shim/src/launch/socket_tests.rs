@@ -84,3 +84,18 @@ fn removing_a_stale_socket_succeeds_when_it_is_gone_already() {
     let directory = tempfile::tempdir().unwrap();
     socket(&directory).remove_stale().unwrap();
 }
+
+#[test]
+fn a_shim_that_accepts_nothing_for_a_while_is_joined_without_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = socket(&directory);
+    let Claim::Bound(_bound) = socket.claim().unwrap() else { panic!("nobody to join") };
+    let mut waiting = Vec::new();
+    while waiting.len() <= usize::try_from(BACKLOG).unwrap() {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let client = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        rustix::net::connect(&client, &SocketAddrUnix::new(&socket.path).unwrap()).unwrap();
+        waiting.push(client);
+    }
+    assert!(matches!(socket.claim().unwrap(), Claim::Joined));
+}
