@@ -15,7 +15,7 @@ use rustix::process::{WaitId, WaitIdOptions, WaitOptions};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{SignalKind, signal},
-    sync::watch as latest,
+    sync::{Notify, watch as latest},
 };
 
 use crate::readiness::watch;
@@ -39,13 +39,14 @@ const WAIT_ALL: WaitIdOptions = WaitIdOptions::from_bits_retain(0x4000_0000);
 #[derive(Clone, Debug, Default)]
 pub struct Reaper {
     known: Arc<Mutex<Known>>,
+    /// The last spawn that was under way is over.
+    spawned: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     processes: HashMap<u32, latest::Sender<Option<Exit>>>,
-    /// Exits of unregistered children, kept while a spawn is under way: one of them may be the new process.
-    early: HashMap<u32, Exit>,
+    /// How many callers make children that are not registered yet, or that they wait for themselves.
     spawns: usize,
 }
 
@@ -53,9 +54,10 @@ struct Known {
 #[derive(Clone, Debug)]
 pub struct ExitReceiver(latest::Receiver<Option<Exit>>);
 
-/// While it lives, no exit of a child that is not registered yet is thrown away.
+/// While it lives, only registered children are reaped: any other may be a process that is about to be registered, or
+/// one that its maker waits for, as a hook is.
 #[derive(Debug)]
-#[must_use = "hold it from before the spawn until the process is registered"]
+#[must_use = "hold it from before the spawn until the process is registered or waited for"]
 pub struct SpawnGuard(Reaper);
 
 impl Reaper {
@@ -70,15 +72,16 @@ impl Reaper {
         tokio::spawn(async move {
             loop {
                 orphans.reap_all();
-                if children.recv().await.is_none() {
-                    return;
+                tokio::select! {
+                    child = children.recv() => if child.is_none() { return },
+                    () = orphans.spawned.notified() => {}
                 }
             }
         });
         Ok(reaper)
     }
 
-    /// To be held around every spawn of a child: the child may be gone before its number is known here.
+    /// To be held around every spawn of a child, and around calls that make children and wait for them.
     pub fn spawning(&self) -> SpawnGuard {
         self.lock().spawns += 1;
         SpawnGuard(self.clone())
@@ -91,17 +94,7 @@ impl Reaper {
     pub fn register(&self, pid: u32, pidfd: BorrowedFd<'_>) -> io::Result<ExitReceiver> {
         let pidfd = watch(pidfd.try_clone_to_owned()?, Interest::READABLE)?;
         let (sender, receiver) = latest::channel(None);
-        {
-            let mut known = self.lock();
-            match known.early.remove(&pid) {
-                // Reaped between its spawn and now. The pidfd tells it from an orphan that had the number before.
-                Some(exit) if has_exited(pidfd.get_ref()) => {
-                    sender.send_replace(Some(exit));
-                    return Ok(ExitReceiver(receiver));
-                }
-                _ => known.processes.insert(pid, sender),
-            };
-        }
+        self.lock().processes.insert(pid, sender);
         let reaper = self.clone();
         tokio::spawn(async move { reaper.await_exit(pid, pidfd).await });
         Ok(ExitReceiver(receiver))
@@ -132,9 +125,15 @@ impl Reaper {
         }
     }
 
-    /// Reaps every child that raised SIGCHLD: tells of those that are known, forgets the others.
+    /// Reaps every child that raised SIGCHLD: tells of those that are known, forgets the others. While a spawn is under
+    /// way it does nothing; the end of the last one makes up for it.
     fn reap_all(&self) {
         loop {
+            // Held over the wait, so that no spawn begins between the look and the wait.
+            let mut known = self.lock();
+            if known.spawns > 0 {
+                return;
+            }
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
                     let status = match (status.exit_status(), status.terminating_signal()) {
@@ -142,21 +141,14 @@ impl Reaper {
                         (None, Some(signal)) => 128 + signal.unsigned_abs(),
                         (None, None) => continue,
                     };
-                    let pid = pid.as_raw_nonzero().get().unsigned_abs();
-                    self.tell(pid, Exit { status, at: SystemTime::now() });
+                    if let Some(process) = known.processes.remove(&pid.as_raw_nonzero().get().unsigned_abs())
+                    {
+                        process.send_replace(Some(Exit { status, at: SystemTime::now() }));
+                    }
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Ok(None) | Err(_) => return,
             }
-        }
-    }
-
-    fn tell(&self, pid: u32, exit: Exit) {
-        let mut known = self.lock();
-        if let Some(process) = known.processes.remove(&pid) {
-            process.send_replace(Some(exit));
-        } else if known.spawns > 0 {
-            known.early.insert(pid, exit);
         }
     }
 
@@ -170,7 +162,7 @@ impl Drop for SpawnGuard {
         let mut known = self.0.lock();
         known.spawns -= 1;
         if known.spawns == 0 {
-            known.early = HashMap::new();
+            self.0.spawned.notify_one();
         }
     }
 }
@@ -200,12 +192,6 @@ fn reap(pidfd: &OwnedFd) -> rustix::io::Result<Option<u32>> {
         (None, Some(signal)) => Some(128 + signal.unsigned_abs()),
         (None, None) => None,
     }))
-}
-
-fn has_exited(pidfd: &OwnedFd) -> bool {
-    let mut poll = [rustix::event::PollFd::new(pidfd, rustix::event::PollFlags::IN)];
-    rustix::event::poll(&mut poll, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))
-        .is_ok_and(|ready| ready > 0)
 }
 
 #[cfg(test)]

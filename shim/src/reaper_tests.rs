@@ -41,44 +41,41 @@ async fn a_signal_is_told_as_128_and_its_number() {
 }
 
 #[tokio::test]
-async fn a_child_that_was_reaped_before_it_was_registered_keeps_its_status() {
+async fn a_child_that_ended_before_it_was_registered_keeps_its_status() {
     let reaper = Reaper::default();
     let spawning = reaper.spawning();
     let (mut child, pidfd) = child("exit 9");
-    let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
     drop(child.stdin.take());
-    // As the orphans' loop does, for this child alone: other tests have children too.
-    let (_, status) = rustix::process::waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
-    reaper.tell(
-        child.id(),
-        Exit { status: status.exit_status().unwrap().unsigned_abs(), at: SystemTime::now() },
-    );
+    let mut ended = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut ended, None).unwrap();
+    // As on SIGCHLD.
+    reaper.reap_all();
     let mut exit = reaper.register(child.id(), pidfd.as_fd()).unwrap();
     drop(spawning);
     assert_eq!(exit.wait().await.status, 9);
 }
 
 #[tokio::test]
-async fn an_orphan_that_had_the_number_before_is_not_mistaken_for_the_new_process() {
+async fn a_child_that_its_maker_waits_for_is_left_to_it() {
     let reaper = Reaper::default();
     let spawning = reaper.spawning();
-    let (mut child, pidfd) = child("exit 4");
-    reaper.tell(child.id(), Exit { status: 99, at: SystemTime::now() });
-    let mut exit = reaper.register(child.id(), pidfd.as_fd()).unwrap();
-    drop(spawning);
+    let (mut child, pidfd) = child("exit 6");
     drop(child.stdin.take());
-    assert_eq!(exit.wait().await.status, 4);
+    let mut ended = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut ended, None).unwrap();
+    reaper.reap_all();
+    assert_eq!(child.wait().unwrap().code(), Some(6));
+    drop(spawning);
 }
 
 #[tokio::test]
-async fn nothing_is_remembered_once_no_spawn_is_under_way() {
+async fn the_end_of_the_last_spawn_makes_up_for_what_was_put_off() {
     let reaper = Reaper::default();
-    let exit = Exit { status: 1, at: SystemTime::now() };
-    reaper.tell(1_000_000, exit);
-    assert!(reaper.lock().early.is_empty());
-    let spawning = reaper.spawning();
-    reaper.tell(1_000_000, exit);
-    assert_eq!(reaper.lock().early.len(), 1);
-    drop(spawning);
-    assert!(reaper.lock().early.is_empty());
+    let (first, second) = (reaper.spawning(), reaper.spawning());
+    drop(first);
+    let spawned = reaper.spawned.notified();
+    tokio::pin!(spawned);
+    assert!(!spawned.as_mut().enable());
+    drop(second);
+    spawned.await;
 }

@@ -47,6 +47,7 @@ impl Container {
         let _operation = self.operation.lock().await;
         self.state.change(ContainerState::start).map_err(|refusal| self.refused(refusal))?;
         let (process, container) = (Arc::clone(&self.init.process), Arc::clone(&self.runtime));
+        let hooks = self.context.reaper.spawning();
         let started = self
             .blocking("start container", move || {
                 process.start()?;
@@ -61,6 +62,7 @@ impl Container {
                 })
             })
             .await;
+        drop(hooks);
         if let Err(error) = started {
             self.state.change(ContainerState::start_failed);
             return Err(error);
@@ -163,7 +165,9 @@ impl Container {
             };
         self.streams.release().await;
         let container = Arc::clone(&self.runtime);
+        let hooks = self.context.reaper.spawning();
         self.blocking("delete container", move || container.delete()).await?;
+        drop(hooks);
         let execs = std::mem::take(&mut *self.execs());
         for exec in execs.into_values() {
             exec.forget().await;
@@ -217,7 +221,7 @@ impl Container {
         TaskError::Refused { id: self.id.clone(), exec_id: None, source }
     }
 
-    /// Calls the runtime on a thread of its own. Children that it makes and waits for are left to it.
+    /// Calls the runtime on a thread of its own.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         operation: &'static str,

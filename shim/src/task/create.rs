@@ -42,7 +42,7 @@ pub(super) async fn create(
         stderr: request.stderr.clone(),
     }));
 
-    // Until the new process is registered; hooks are waited for meanwhile, too.
+    // Until the new process is registered; the runtime waits for its hooks meanwhile.
     let _spawning = context.reaper.spawning();
     let (new_container, mut process, opened) = spawn(context, &request, options, &streams).await?;
     let exit = match watch(&mut process, opened, &context.reaper) {

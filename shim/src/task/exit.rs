@@ -6,7 +6,13 @@ use std::sync::Arc;
 
 use containerd_shim_protos::events::task::TaskExit;
 
-use super::{container::Container, exec::Exec, oom::OomWatch, timestamp};
+use super::{
+    container::Container,
+    exec::Exec,
+    oom::OomWatch,
+    state::{ContainerState, ExecState, Refusal},
+    timestamp,
+};
 use crate::{
     events::Publisher,
     reaper::{Exit, ExitReceiver},
@@ -18,15 +24,15 @@ pub(super) struct LiveExec(Arc<Container>);
 
 impl LiveExec {
     /// Refused once init is reaped.
-    pub(super) fn enter(container: &Arc<Container>) -> Result<Self, super::state::Refusal> {
-        container.state.change(super::state::ContainerState::exec_starts)?;
+    pub(super) fn enter(container: &Arc<Container>) -> Result<Self, Refusal> {
+        container.state.change(ContainerState::exec_starts)?;
         Ok(Self(Arc::clone(container)))
     }
 }
 
 impl Drop for LiveExec {
     fn drop(&mut self) {
-        self.0.state.change(super::state::ContainerState::exec_ended);
+        self.0.state.change(ContainerState::exec_ended);
     }
 }
 
@@ -41,7 +47,7 @@ pub(super) fn announce_init_exit(container: Arc<Container>, mut exit: ExitReceiv
         if let Some(oom) = oom {
             oom.finish();
         }
-        container.state.change(super::state::ContainerState::stopped);
+        container.state.change(ContainerState::stopped);
         publish(
             &container.context.publisher,
             &container.id,
@@ -56,7 +62,7 @@ pub(super) fn announce_init_exit(container: Arc<Container>, mut exit: ExitReceiv
 pub(super) fn announce_exec_exit(exec: Arc<Exec>, mut exit: ExitReceiver, pid: u32, live: LiveExec) {
     tokio::spawn(async move {
         let exit = exit.wait().await;
-        exec.state.change(|state| *state = super::state::ExecState::Stopped(exit));
+        exec.state.change(|state| *state = ExecState::Stopped(exit));
         let container = &live.0;
         publish(&container.context.publisher, &container.id, &exec.id, pid, exit);
         drop(live);
