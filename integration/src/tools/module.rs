@@ -50,7 +50,8 @@ impl Module {
         add("go", go_version(&self.directory)?.as_bytes());
         for path in self.files()? {
             let content = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-            add(&path.to_string_lossy(), &content);
+            // The name alone: where the sources lie does not decide the result.
+            add(&path.file_name().unwrap_or_default().to_string_lossy(), &content);
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
