@@ -63,14 +63,16 @@ pub(super) fn delete(identity: &Identity) -> Result<Vec<u8>, DeleteError> {
         None => std::env::current_dir().map_err(DeleteError::Bundle)?,
     };
     let own = Member { id: identity.id.clone(), bundle: bundle.clone() };
-    let others = other_members(&own);
+    let socket = socket_of(identity, &bundle);
+    let others = if left_something(identity, &socket) { other_members(&own) } else { Vec::new() };
     // All are killed before the first is waited for.
     let members: Vec<Member> = std::iter::once(own).chain(others).collect();
     let killed: Vec<_> = members.iter().map(|member| kill(&identity.namespace, member)).collect();
     for (member, cgroup) in members.iter().zip(killed) {
         clean(&identity.namespace, member, cgroup, deadline);
     }
-    remove_socket(identity, &bundle);
+    // A live socket stays: somebody serves there.
+    socket.remove_stale().unwrap_or_else(|error| warn("remove socket", &error));
     answer()
 }
 
@@ -139,11 +141,16 @@ fn unmount_all(path: &Path) -> rustix::io::Result<()> {
     }
 }
 
-/// The socket of a group that was named after this task. A live one stays: somebody serves there.
-fn remove_socket(identity: &Identity, bundle: &Path) {
+/// The socket of a group that was named after this task.
+fn socket_of(identity: &Identity, bundle: &Path) -> SocketPath {
     let directory = std::fs::read_link(bundle.join("s")).unwrap_or_else(|_| PathBuf::from(DEFAULT_DIRECTORY));
-    let socket = SocketPath::new(&directory, &identity.grpc_address, &identity.namespace, &identity.id);
-    socket.remove_stale().unwrap_or_else(|error| warn("remove socket", &error));
+    SocketPath::new(&directory, &identity.grpc_address, &identity.namespace, &identity.id)
+}
+
+/// Whether the shim left its task or its socket behind. containerd also calls after every proper end, and waits for the
+/// answer; the bundles of all other pods need not be read then.
+fn left_something(identity: &Identity, socket: &SocketPath) -> bool {
+    socket.exists() || !matches!(Record::of(&identity.namespace, &identity.id).cgroup(), Ok(None))
 }
 
 /// containerd logs what `delete` writes to standard error.

@@ -87,9 +87,14 @@ impl SocketPath {
         .map_err(|source| self.error("bind(AF_UNIX)", source))
     }
 
+    /// Whether there is a file, of a live or a dead socket.
+    pub(super) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
     /// Removes the file of a socket that nobody listens on. A missing one is fine; a live one stays.
     pub(super) fn remove_stale(&self) -> Result<(), SocketError> {
-        if !self.path.exists() {
+        if !self.exists() {
             return Ok(());
         }
         let _lock = self.lock_directory()?;
