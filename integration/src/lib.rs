@@ -9,4 +9,5 @@ pub mod images;
 pub mod node;
 pub mod progress;
 pub mod setup;
+pub mod test;
 pub mod tools;

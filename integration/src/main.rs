@@ -12,6 +12,7 @@ use ballast_integration::setup;
 use ballast_integration::setup::ballast::Source;
 use ballast_integration::setup::kernel::KernelChoice;
 use ballast_integration::setup::layout::Layout;
+use ballast_integration::test::{self, Selection};
 use ballast_integration::tools::ContainerdLine;
 use clap::{Args, Parser, Subcommand};
 
@@ -31,6 +32,17 @@ enum Task {
     Demo {
         #[command(flatten)]
         options: BootArguments,
+    },
+    /// Unit tests here, then the tests that need containerd on a node.
+    Test {
+        #[command(flatten)]
+        options: BootArguments,
+        /// Only this file of a `tests` directory, on the node (its name without .rs); may be repeated.
+        #[arg(long = "suite")]
+        suites: Vec<String>,
+        /// For the test programs on the node: name filters and options such as --nocapture.
+        #[arg(last = true)]
+        arguments: Vec<String>,
     },
     /// Boot a node and run something on it.
     Node {
@@ -119,6 +131,11 @@ fn run(task: Task) -> Result<ExitCode> {
             let told = demo::run(&node);
             node.shutdown()?;
             told.map(|()| ExitCode::SUCCESS)
+        }
+        Task::Test { options, suites, arguments } => {
+            let selection = Selection { suites, arguments };
+            test::run(&layout, &progress, &options.options(), &selection)?;
+            Ok(ExitCode::SUCCESS)
         }
         Task::Node { options, task } => {
             let node = Node::boot(&layout, &progress, &options.options())?;

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
@@ -94,19 +95,34 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes everything in `directory` whose name starts with `prefix`, except `keep`.
+/// Removes what in `directory` has a name that starts with `prefix`, except the `keep` entries used last. Those are
+/// kept for other runs, which may have built from other inputs and not have opened theirs yet.
 ///
 /// # Errors
 /// When the directory cannot be read or something cannot be removed.
-pub fn remove_others(directory: &Path, prefix: &str, keep: &Path) -> Result<()> {
-    for entry in fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))? {
-        let path = entry.with_context(|| format!("read {}", directory.display()))?.path();
-        let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix));
-        if ours && path != keep {
-            remove(&path)?;
+pub fn remove_unused(directory: &Path, prefix: &str, keep: usize) -> Result<()> {
+    let context = || format!("read {}", directory.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).with_context(context)? {
+        let entry = entry.with_context(context)?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            found.push((
+                entry.metadata().with_context(context)?.modified().with_context(context)?,
+                entry.path(),
+            ));
         }
     }
-    Ok(())
+    found.sort();
+    found.iter().rev().skip(keep).try_for_each(|(_, path)| remove(path))
+}
+
+/// Marks a cached thing as used now, for [`remove_unused`].
+///
+/// # Errors
+/// When its time cannot be set.
+pub fn mark_used(path: &Path) -> Result<()> {
+    let now = fs::FileTimes::new().set_modified(SystemTime::now());
+    File::open(path).and_then(|file| file.set_times(now)).with_context(|| format!("touch {}", path.display()))
 }
 
 #[cfg(test)]
@@ -121,13 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn only_others_with_the_prefix_are_removed() {
+    fn only_what_was_not_used_lately_is_removed() {
         let directory = std::env::temp_dir().join(format!("ballast-cache-{}", std::process::id()));
         fs::create_dir_all(directory.join("tree-old/inside")).unwrap();
+        let long_ago = fs::FileTimes::new().set_modified(SystemTime::UNIX_EPOCH);
+        File::open(directory.join("tree-old")).unwrap().set_times(long_ago).unwrap();
         for name in ["tree-new", "image-old"] {
-            fs::write(directory.join(name), "").unwrap();
+            File::create(directory.join(name)).unwrap().set_times(long_ago).unwrap();
         }
-        remove_others(&directory, "tree-", &directory.join("tree-new")).unwrap();
+        mark_used(&directory.join("tree-new")).unwrap();
+        remove_unused(&directory, "tree-", 1).unwrap();
         let mut left: Vec<_> =
             fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();

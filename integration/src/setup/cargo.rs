@@ -14,6 +14,8 @@ use crate::progress::StepLog;
 pub struct Executable {
     /// The target's name: a program's, or an integration test's file name.
     pub name: String,
+    /// What cargo calls its kind: `bin`, `test` (a file in `tests/`), `lib` (a library's unit tests).
+    pub kind: String,
     /// Where it is.
     pub path: PathBuf,
 }
@@ -50,6 +52,7 @@ struct Message {
 #[derive(Deserialize)]
 struct Target {
     name: String,
+    kind: Vec<String>,
 }
 
 fn executables(messages: &str) -> Result<Vec<Executable>> {
@@ -58,7 +61,7 @@ fn executables(messages: &str) -> Result<Vec<Executable>> {
         let message: Message =
             serde_json::from_str(line).with_context(|| format!("cargo's message {line}"))?;
         if let (Some(path), Some(target)) = (message.executable, message.target) {
-            found.push(Executable { name: target.name, path });
+            found.push(Executable { name: target.name, kind: target.kind.concat(), path });
         }
     }
     Ok(found)
@@ -81,7 +84,7 @@ pub fn find(executables: &[Executable], name: &str) -> Result<PathBuf> {
 /// When it cannot be copied.
 pub fn install(from: &Path, to: &Path) -> Result<()> {
     let context = || format!("install {} as {}", from.display(), to.display());
-    let fresh = to.with_extension("new");
+    let fresh = to.with_extension(format!("new-{}", std::process::id()));
     std::fs::copy(from, &fresh).with_context(context)?;
     std::fs::rename(&fresh, to).with_context(context)
 }
@@ -95,7 +98,7 @@ mod tests {
         let messages = concat!(
             r#"{"reason":"compiler-artifact","target":{"name":"serde","kind":["lib"]},"executable":null}"#,
             "\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"node-agent"},"executable":"/t/node-agent"}"#,
+            r#"{"reason":"compiler-artifact","target":{"name":"node-agent","kind":["bin"]},"executable":"/t/node-agent"}"#,
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );

@@ -35,16 +35,26 @@ pub struct Guest {
 /// # Errors
 /// The step that failed, with the path of its log.
 pub fn guest(layout: &Layout, progress: &Progress, kernel: KernelChoice) -> Result<Guest> {
-    let _lock = Lock::acquire(&layout.node().join("lock"))?;
-    packages::install_missing(progress)?;
+    install_packages(layout, progress)?;
     let agent = progress.step("node agent", |log| {
         let arguments = ["build", "--package", "ballast-integration", "--bin", "node-agent"];
         cargo::find(&cargo::build_static(layout, log, &arguments)?, "node-agent")
     })?;
+    let _lock = lock(layout)?;
     let tree = rootfs::prepare_tree(layout, progress)?;
     let kernel = kernel::prepare(layout, progress, kernel, &tree)?;
     let image = rootfs::prepare_image(layout, progress, &tree, &kernel, &agent)?;
     Ok(Guest { kernel, image })
+}
+
+/// Not held while cargo or go build: they have locks of their own, and take long.
+fn lock(layout: &Layout) -> Result<Lock> {
+    Lock::acquire(&layout.node().join("lock"))
+}
+
+fn install_packages(layout: &Layout, progress: &Progress) -> Result<()> {
+    let _lock = lock(layout)?;
+    packages::install_missing(progress)
 }
 
 /// What a node's container engine is made of.
@@ -63,8 +73,7 @@ pub struct Engine {
 /// # Errors
 /// The step that failed, with the path of its log.
 pub fn engine(layout: &Layout, progress: &Progress, line: ContainerdLine, source: Source) -> Result<Engine> {
-    let _lock = Lock::acquire(&layout.node().join("lock"))?;
-    packages::install_missing(progress)?;
+    install_packages(layout, progress)?;
     let wanted =
         [Tool::Containerd(line), Tool::Runc, Tool::CniPlugins, Tool::Registry, Tool::Crictl, Tool::Critest];
     let tools = tools::build(&wanted, layout.node(), progress)?;

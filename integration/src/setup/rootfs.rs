@@ -40,6 +40,9 @@ const PACKAGES: [(&str, &str); 15] = [
 /// The image's size; sparse, so that it costs what is in it.
 const IMAGE_SIZE: &str = "12G";
 
+/// Trees and images that are kept.
+const KEPT: usize = 5;
+
 /// Where the node's image registry listens.
 pub(crate) const REGISTRY_ADDRESS: &str = "127.0.0.1:5000";
 /// Where the images are on the node.
@@ -90,7 +93,8 @@ pub fn prepare_tree(layout: &Layout, progress: &Progress) -> Result<PathBuf> {
             fs::rename(&fresh, &tree).with_context(|| format!("create {}", tree.display()))
         })?;
     }
-    cache::remove_others(layout.node(), "tree-", &tree)?;
+    cache::mark_used(&tree)?;
+    cache::remove_unused(layout.node(), "tree-", KEPT)?;
     Ok(tree)
 }
 
@@ -118,8 +122,7 @@ pub fn prepare_image(
         .with(images::hosts_toml(REGISTRY_ADDRESS))
         .with(registry_configuration())
         .finish();
-    let prefix = format!("image-{kernel_name}-");
-    let image = layout.node().join(format!("{prefix}{key}.ext4"));
+    let image = layout.node().join(format!("image-{kernel_name}-{key}.ext4"));
     if !image.exists() {
         progress.step("node image", |log| {
             let stage = layout.node().join("new-stage");
@@ -161,6 +164,7 @@ pub fn prepare_image(
             fs::rename(&fresh, &image).with_context(|| format!("create {}", image.display()))
         })?;
     }
-    cache::remove_others(layout.node(), &prefix, &image)?;
+    cache::mark_used(&image)?;
+    cache::remove_unused(layout.node(), "image-", KEPT)?;
     Ok(image)
 }

@@ -1,0 +1,65 @@
+//! The node itself: what every other test takes for granted. Runs on the node.
+
+use std::fs;
+use std::process::Command;
+
+/// A command's standard output; its failure fails the test with what it said.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let started = Command::new(program).args(arguments).output();
+    let output = started.unwrap_or_else(|error| panic!("start {program}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}{}",
+        text(&output.stderr),
+        text(&output.stdout)
+    );
+    text(&output.stdout)
+}
+
+#[test]
+fn cgroup_v2_is_the_only_hierarchy_and_hands_down_the_controllers() {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    assert_eq!(own.lines().count(), 1, "{own}");
+    let enabled = fs::read_to_string("/sys/fs/cgroup/cgroup.subtree_control").unwrap();
+    for controller in ["cpu", "io", "memory", "pids"] {
+        assert!(enabled.split_whitespace().any(|name| name == controller), "{controller} not in {enabled}");
+    }
+}
+
+#[test]
+fn containerd_knows_the_three_runtimes() {
+    let info = run("crictl", &["info"]);
+    for runtime in ["\"runc\"", "\"crun\"", "\"ballast\""] {
+        assert!(info.contains(runtime), "{runtime} not in {info}");
+    }
+}
+
+#[test]
+fn an_image_comes_from_the_nodes_own_registry() {
+    run("crictl", &["pull", "registry.k8s.io/pause:3.10.2"]);
+    assert!(run("crictl", &["images"]).contains("registry.k8s.io/pause"));
+}
+
+#[test]
+fn a_pod_of_the_yardstick_gets_an_address() {
+    let config = "/tmp/node-test-pod.json";
+    let pod = r#"{"metadata":{"name":"node-test","namespace":"default","uid":"node-test"},"linux":{}}"#;
+    fs::write(config, pod).unwrap();
+    let id = run("crictl", &["runp", "--runtime", "runc", config]);
+    let status = run("crictl", &["inspectp", id.trim()]);
+    run("crictl", &["rmp", "--force", id.trim()]);
+    assert!(status.contains("\"ip\": \"10.88."), "{status}");
+}
+
+#[test]
+fn the_kernel_kills_a_whole_cgroup() {
+    let cgroup = "/sys/fs/cgroup/node-test-kill";
+    fs::create_dir(cgroup).unwrap();
+    let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+    fs::write(format!("{cgroup}/cgroup.procs"), child.id().to_string()).unwrap();
+    fs::write(format!("{cgroup}/cgroup.kill"), "1").unwrap();
+    let status = child.wait().unwrap();
+    fs::remove_dir(cgroup).unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+}
