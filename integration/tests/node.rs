@@ -1,20 +1,18 @@
 //! The node itself: what every other test takes for granted. Runs on the node.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-/// A command's standard output; its failure fails the test with what it said.
-fn run(program: &str, arguments: &[&str]) -> String {
-    let started = Command::new(program).args(arguments).output();
-    let output = started.unwrap_or_else(|error| panic!("start {program}: {error}"));
+/// A command's standard output, or what it said when it failed.
+fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output =
+        Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?}: {}{}",
-        text(&output.stderr),
-        text(&output.stdout)
-    );
-    text(&output.stdout)
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    Err(format!("{program} {arguments:?}: {}{}", text(&output.stderr), text(&output.stdout)))
 }
 
 #[test]
@@ -29,7 +27,7 @@ fn cgroup_v2_is_the_only_hierarchy_and_hands_down_the_controllers() {
 
 #[test]
 fn containerd_knows_the_three_runtimes() {
-    let info = run("crictl", &["info"]);
+    let info = run("crictl", &["info"]).unwrap();
     for runtime in ["\"runc\"", "\"crun\"", "\"ballast\""] {
         assert!(info.contains(runtime), "{runtime} not in {info}");
     }
@@ -37,8 +35,8 @@ fn containerd_knows_the_three_runtimes() {
 
 #[test]
 fn an_image_comes_from_the_nodes_own_registry() {
-    run("crictl", &["pull", "registry.k8s.io/pause:3.10.2"]);
-    assert!(run("crictl", &["images"]).contains("registry.k8s.io/pause"));
+    run("crictl", &["pull", "registry.k8s.io/pause:3.10.2"]).unwrap();
+    assert!(run("crictl", &["images"]).unwrap().contains("registry.k8s.io/pause"));
 }
 
 #[test]
@@ -46,10 +44,17 @@ fn a_pod_of_the_yardstick_gets_an_address() {
     let config = "/tmp/node-test-pod.json";
     let pod = r#"{"metadata":{"name":"node-test","namespace":"default","uid":"node-test"},"linux":{}}"#;
     fs::write(config, pod).unwrap();
-    let id = run("crictl", &["runp", "--runtime", "runc", config]);
-    let status = run("crictl", &["inspectp", id.trim()]);
-    run("crictl", &["rmp", "--force", id.trim()]);
+    let id = run("crictl", &["runp", "--runtime", "runc", config]).unwrap();
+    let status = run("crictl", &["inspectp", id.trim()]).unwrap();
+    run("crictl", &["rmp", "--force", id.trim()]).unwrap();
     assert!(status.contains("\"ip\": \"10.88."), "{status}");
+}
+
+#[test]
+fn fuse_and_overlay_are_there() {
+    assert!(Path::new("/dev/fuse").exists());
+    let known = fs::read_to_string("/proc/filesystems").unwrap();
+    assert!(known.contains("\tfuse\n") && known.contains("\toverlay\n"), "{known}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, WaitOptions};
 
 use crate::mounts;
@@ -32,12 +32,26 @@ fn bring_up_and_serve(channel: &str) -> Result<()> {
         let path = format!("/proc/sys/{key}");
         fs::write(&path, value).with_context(|| format!("write {path}"))?;
     }
+    load_modules()?;
     let server = Command::new("/proc/self/exe")
         .arg0("node-agent")
         .args(["serve", channel])
         .spawn()
         .context("start the command server")?;
     reap_until(Pid::from_child(&server))
+}
+
+/// What nothing loads on demand: `/dev/fuse` appears with its module, and programs look for overlay in
+/// `/proc/filesystems` before they mount one.
+fn load_modules() -> Result<()> {
+    let status = Command::new("/usr/sbin/modprobe")
+        .args(["--all", "fuse", "overlay"])
+        .status()
+        .context("start modprobe")?;
+    if !status.success() {
+        bail!("load the fuse and overlay modules: {status}");
+    }
+    Ok(())
 }
 
 /// Every controller, for every child of the root.
