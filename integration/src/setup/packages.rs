@@ -1,29 +1,37 @@
 //! The Debian packages that this machine needs, installed when missing.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::images;
 use crate::progress::Progress;
+use crate::tools;
 
-/// A package and what it is for.
-const PACKAGES: [(&str, &str); 8] = [
+/// What the node and Rust's static builds need; the tools and images name their own.
+const PACKAGES: &[(&str, &str)] = &[
     ("debian-archive-keyring", "checks what is downloaded for the node"),
     ("e2fsprogs", "makes the node's disk"),
-    ("gcc", "links Rust programs, compiles runc's start-up code"),
-    ("libc6-dev", "static C library for Ballast's binary"),
-    ("libseccomp-dev", "runc, the yardstick, is linked with it"),
+    ("gcc", "links Rust programs"),
+    ("libc6-dev", "the static C library for Ballast's binary"),
     ("mmdebstrap", "builds the node's Debian tree"),
-    ("pkg-config", "finds libseccomp"),
     ("protobuf-compiler", "generates containerd's interfaces"),
+    ("util-linux", "starts the node's kernel in namespaces of its own"),
 ];
+
+/// Everything, each package once, with the first reason given for it.
+fn required() -> BTreeMap<&'static str, &'static str> {
+    let lists = [PACKAGES, tools::REQUIRED_PACKAGES, images::REQUIRED_PACKAGES];
+    lists.into_iter().flatten().rev().copied().collect()
+}
 
 /// Installs what is missing, saying what and why.
 ///
 /// # Errors
 /// When apt-get fails: no network, or not root.
 pub fn install_missing(progress: &Progress) -> Result<()> {
-    let missing: Vec<_> = PACKAGES.into_iter().filter(|(name, _)| !installed(name)).collect();
+    let missing: Vec<_> = required().into_iter().filter(|(name, _)| !installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
