@@ -32,6 +32,9 @@ pub enum TaskError {
         /// The process.
         exec_id: String,
     },
+    /// The caller's deadline passed during a Create, which was undone then.
+    #[error("container {0} was created after the deadline of the request, and deleted again")]
+    CreatedTooLate(String),
     /// The shim has answered a Shutdown.
     #[error("shim is shutting down")]
     ShuttingDown,
@@ -110,6 +113,7 @@ impl TaskError {
         match self {
             Self::NoSuchContainer(_) | Self::NoSuchProcess { .. } => Code::NOT_FOUND,
             Self::ContainerExists(_) | Self::ProcessExists { .. } => Code::ALREADY_EXISTS,
+            Self::CreatedTooLate(_) => Code::DEADLINE_EXCEEDED,
             Self::ShuttingDown => Code::UNAVAILABLE,
             Self::Refused { source: Refusal::Finished, .. } => Code::NOT_FOUND,
             Self::Refused { .. } => Code::FAILED_PRECONDITION,

@@ -1,6 +1,9 @@
 //! The RPCs of containerd's Task service: decode, call, encode. Must not know how anything is done.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use containerd_shim_protos::{
@@ -60,9 +63,17 @@ impl TaskService {
 
 #[async_trait]
 impl Task for TaskService {
-    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> Result<CreateTaskResponse> {
+    async fn create(&self, context: &TtrpcContext, request: CreateTaskRequest) -> Result<CreateTaskResponse> {
+        let began = Instant::now();
         let reservation = self.containers.reserve(&request.id)?;
         let container = create::create(&self.context, request).await?;
+        if u64::try_from(context.timeout_nano)
+            .is_ok_and(|timeout| timeout > 0 && began.elapsed() >= Duration::from_nanos(timeout))
+        {
+            // The caller has given up, and will neither use nor delete what it believes was not created.
+            container.delete().await?;
+            return Err(TaskError::CreatedTooLate(container.id.clone()).into());
+        }
         let pid = container.pid();
         reservation.fill(container);
         Ok(CreateTaskResponse { pid, ..CreateTaskResponse::default() })

@@ -13,6 +13,7 @@ mod pod;
 use std::{
     fs,
     io::{Read, Write},
+    os::unix::fs::PermissionsExt,
 };
 
 use containerd_shim_protos::{
@@ -307,4 +308,66 @@ fn an_exited_process_that_is_still_waited_for_is_told_to_everyone() {
         }
     });
     pod.delete("c", "");
+}
+
+#[test]
+fn a_create_that_its_caller_gave_up_is_undone() {
+    let pod = Pod::start();
+    pod.prepare("c", "sleep 1000", |config| config);
+    let one_microsecond = ttrpc::context::with_timeout(1_000);
+    pod.task.create(one_microsecond, &pod.create_request("c")).unwrap_err();
+    assert_eq!(pod.events_until("delete c"), ["create c", "exit c/c 137", "delete c"]);
+    pod.create("c", "sleep 1000", |config| config);
+    pod.delete("c", "");
+}
+
+#[test]
+fn init_may_have_a_terminal() {
+    let pod = Pod::start();
+    let stdout = pod.fifo("stdout");
+    pod.create_with(
+        "c",
+        "tty; stty size",
+        |mut config| {
+            config["process"]["terminal"] = serde_json::json!(true);
+            config["process"]["consoleSize"] = serde_json::json!({"height": 30, "width": 100});
+            config
+        },
+        |request| CreateTaskRequest { terminal: true, stdout: stdout.display().to_string(), ..request },
+    )
+    .unwrap();
+    let reader = std::thread::spawn(move || fs::read_to_string(stdout).unwrap());
+    pod.start_process("c", "");
+    assert_eq!(reader.join().unwrap(), "/dev/pts/0\r\n30 100\r\n");
+    assert_eq!(pod.wait("c", "").exit_status, 0);
+    pod.delete("c", "");
+}
+
+#[test]
+fn a_start_that_fails_is_followed_by_the_exit() {
+    let pod = Pod::start();
+    let created = pod.create_with(
+        "c",
+        "",
+        |mut config| {
+            // Executable by its mode alone.
+            config["process"]["args"] = serde_json::json!(["/etc/program"]);
+            config
+        },
+        |request| {
+            let program = pod.path("c").join("rootfs/etc/program");
+            fs::write(&program, "no program of any kind").unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            request
+        },
+    );
+    created.unwrap();
+    let error = pod.task.start(no_deadline(), &pod.start_request("c", "")).unwrap_err().to_string();
+    assert!(error.contains("/etc/program"), "{error}");
+    pod.wait("c", "");
+    assert_eq!(pod.state("c", "").status.enum_value(), Ok(Status::STOPPED));
+    pod.delete("c", "");
+    let events = pod.events_until("delete c");
+    assert_eq!((events[0].as_str(), events.len()), ("create c", 3), "{events:?}");
+    assert!(events[1].starts_with("exit c/c "), "{events:?}");
 }

@@ -166,16 +166,21 @@ impl Pod {
         change: impl FnOnce(Value) -> Value,
         ask: impl FnOnce(CreateTaskRequest) -> CreateTaskRequest,
     ) -> ttrpc::Result<()> {
+        self.prepare(id, script, change);
+        self.task.create(no_deadline(), &ask(self.create_request(id))).map(drop)
+    }
+
+    /// Makes the bundle alone.
+    pub(crate) fn prepare(&self, id: &str, script: &str, change: impl FnOnce(Value) -> Value) {
         let bundle = self.path(id);
         make_rootfs(&bundle.join("rootfs"));
         let config = change(config(&format!("/ballast/{}-{id}", self.namespace), script));
         std::fs::write(bundle.join("config.json"), config.to_string()).unwrap();
-        let request = CreateTaskRequest {
-            id: id.into(),
-            bundle: bundle.display().to_string(),
-            ..CreateTaskRequest::default()
-        };
-        self.task.create(no_deadline(), &ask(request)).map(drop)
+    }
+
+    pub(crate) fn create_request(&self, id: &str) -> CreateTaskRequest {
+        let bundle = self.path(id).display().to_string();
+        CreateTaskRequest { id: id.into(), bundle, ..CreateTaskRequest::default() }
     }
 
     pub(crate) fn without_pid_namespace(mut config: Value) -> Value {
