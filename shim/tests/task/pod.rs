@@ -301,6 +301,8 @@ impl Drop for Pod {
             drop(deleted);
         }
         pidfd_send_signal(&self.shim, Signal::KILL).ok();
+        // Namespaces are few on a node and stay; a test's is of no more use. Not empty: the test left something.
+        std::fs::remove_dir(Path::new(ballast_runtime::STATE_DIRECTORY).join(&self.namespace)).ok();
     }
 }
 
