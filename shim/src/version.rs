@@ -12,5 +12,6 @@ pub const REVISION: &str = match option_env!("BALLAST_REVISION") {
 
 /// The text for `-v`.
 pub fn text() -> String {
-    format!("containerd-shim-ballast-v2:\n  Version:  {VERSION}\n  Revision: {REVISION}\n")
+    let revision = if REVISION.is_empty() { "unknown" } else { REVISION };
+    format!("containerd-shim-ballast-v2:\n  Version:  {VERSION}\n  Revision: {revision}\n")
 }

@@ -60,11 +60,15 @@ impl Container {
     ///
     /// # Errors
     /// The first thing that went wrong. Nothing of the container is left then, or what is left is attached to the error.
-    pub fn create(runtime: &Arc<Runtime>, request: CreateRequest) -> Result<(Self, Process), Error> {
+    pub fn create(runtime: &Arc<Runtime>, mut request: CreateRequest) -> Result<(Self, Process), Error> {
         let spec = read_config(&request.bundle)?;
         let blueprint = Blueprint::draw(runtime, &spec, &request)?;
-        let mut made =
-            Made { rootfs: MountedRootfs::mount(&request.rootfs, &blueprint.rootfs_path)?, cgroup: None };
+        let mounts = std::mem::take(&mut request.rootfs);
+        let mut made = Made {
+            rootfs: MountedRootfs::mount(mounts, &blueprint.rootfs_path, runtime.spawner())?,
+            cgroup: None,
+            record: None,
+        };
         match made.build(runtime, &spec, blueprint, request) {
             Ok(created) => Ok(created),
             Err(error) => Err(error.with_cleanup(made.undo())),
@@ -128,6 +132,7 @@ impl<'a> Blueprint<'a> {
 struct Made {
     rootfs: MountedRootfs,
     cgroup: Option<Cgroup>,
+    record: Option<Record>,
 }
 
 impl Made {
@@ -148,8 +153,8 @@ impl Made {
             &request.id,
             &request.options,
         )?;
-        let record = Record::of(&request.namespace, &request.id);
-        let placeholder = self.make_cgroup(runtime, &order, &state, &record)?;
+        let placeholder =
+            self.make_cgroup(runtime, &order, &state, Record::of(&request.namespace, &request.id))?;
         let cgroup = self.cgroup.as_ref().ok_or(Error::ProcessFinished)?;
 
         let spawned =
@@ -165,7 +170,9 @@ impl Made {
         let finished = adjust_oom_score(runtime, spec, &process)
             .and_then(|()| Ok((StatisticsReader::new(cgroup)?, duplicate(process.pidfd())?)));
         let (statistics, init) = finished.inspect_err(|_| process.destroy())?;
-        let Some(cgroup) = self.cgroup.take() else { return Err(Error::ProcessFinished) };
+        let (Some(cgroup), Some(record)) = (self.cgroup.take(), self.record.take()) else {
+            return Err(Error::ProcessFinished);
+        };
         let container = Container {
             runtime: Arc::clone(runtime),
             id: request.id,
@@ -191,7 +198,7 @@ impl Made {
         runtime: &Runtime,
         order: &Order,
         state: &State,
-        record: &Record,
+        record: Record,
     ) -> Result<Option<Placeholder>, Error> {
         let hierarchy = runtime.hierarchy()?;
         let (cgroup, placeholder) = if order.cgroup_path.is_owned_by_systemd() {
@@ -208,7 +215,7 @@ impl Made {
             (hierarchy.create(&order.cgroup_path)?, None)
         };
         let cgroup = self.cgroup.insert(cgroup);
-        record.write(order.cgroup_path.relative())?;
+        self.record.insert(record).write(order.cgroup_path.relative())?;
         cgroup.apply(&order.limits)?;
         if let Some(program) = &order.device_program {
             sys::attach_device_program(cgroup.as_fd(), program)
@@ -220,7 +227,12 @@ impl Made {
     fn undo(&mut self) -> Vec<Error> {
         let cgroup = self.cgroup.as_ref().map_or(Ok(()), remove_cgroup);
         let rootfs = self.rootfs.unmount().map_err(Error::from);
-        [cgroup, rootfs].into_iter().filter_map(Result::err).collect()
+        // The record is what lets a later clean-up find a cgroup that is still there.
+        let record = match (&cgroup, &self.record) {
+            (Ok(()), Some(record)) => record.remove().map_err(Error::from),
+            _ => Ok(()),
+        };
+        [cgroup, rootfs, record].into_iter().filter_map(Result::err).collect()
     }
 }
 

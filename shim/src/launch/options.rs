@@ -32,17 +32,15 @@ pub enum ConfigSource {
 /// What the three types have in common, and what only one can say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeOptions {
-    /// Do not pivot into the root file system: chroot there (for an initramfs).
-    pub no_pivot_root: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
     /// The cgroup for the shim itself, relative to the cgroup mount.
     pub shim_cgroup: Option<String>,
-    /// Owner of the pipes that containers' processes get.
+    /// Owner of the pipes that containers' processes get; they are given to each process's user anyway.
     pub io_uid: u32,
     /// Group of those pipes.
     pub io_gid: u32,
-    /// The caller's cgroup driver is systemd's. The driver is read off the shape of `cgroupsPath`; the two must agree.
+    /// The caller's cgroup driver is systemd's. Says nothing new: the driver is read off the shape of `cgroupsPath`.
     pub systemd_cgroup: bool,
     /// Where configuration comes from.
     pub config: ConfigSource,
@@ -108,8 +106,11 @@ impl RuntimeOptions {
         refuse_set("root", root, "Ballast keeps no state of another runtime")?;
         refuse_set("criu_image_path", criu_image_path, "there is no checkpoint and restore")?;
         refuse_set("criu_work_path", criu_work_path, "there is no checkpoint and restore")?;
+        if options.no_pivot_root {
+            let reason = "a container's root is entered by pivot_root alone";
+            return Err(OptionsError::Unsupported { field: "no_pivot_root", reason });
+        }
         Ok(Self {
-            no_pivot_root: options.no_pivot_root,
             no_new_keyring: options.no_new_keyring,
             shim_cgroup: non_empty(&options.shim_cgroup),
             io_uid: options.io_uid,

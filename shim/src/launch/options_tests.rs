@@ -7,7 +7,6 @@ fn any(type_url: &str, message: &impl Message) -> Any {
 #[test]
 fn every_supported_runc_option_is_kept() {
     let options = oci::Options {
-        no_pivot_root: true,
         no_new_keyring: true,
         shim_cgroup: "/pods".into(),
         io_uid: 1,
@@ -17,7 +16,6 @@ fn every_supported_runc_option_is_kept() {
         ..oci::Options::default()
     };
     let expected = RuntimeOptions {
-        no_pivot_root: true,
         no_new_keyring: true,
         shim_cgroup: Some("/pods".into()),
         io_uid: 1,
@@ -39,6 +37,7 @@ fn an_unsupported_runc_option_is_refused_by_name() {
     for (field, options) in [
         ("binary_name", oci::Options { binary_name: text(), ..none.clone() }),
         ("root", oci::Options { root: text(), ..none.clone() }),
+        ("no_pivot_root", oci::Options { no_pivot_root: true, ..none.clone() }),
         ("criu_image_path", oci::Options { criu_image_path: text(), ..none.clone() }),
         ("criu_work_path", oci::Options { criu_work_path: text(), ..none.clone() }),
     ] {

@@ -19,6 +19,7 @@ use super::{
     state::ContainerState,
 };
 use crate::{
+    config::Configuration,
     io::{LoggerIdentity, Stdio},
     launch::options::RuntimeOptions,
     server::Context,
@@ -75,12 +76,15 @@ pub(super) async fn create(
 }
 
 fn create_options(request: &CreateTaskRequest) -> Result<CreateOptions, TaskError> {
-    let Some(options) = request.options.as_ref() else { return Ok(CreateOptions::default()) };
-    let options = RuntimeOptions::decode(options)?;
+    let options = match request.options.as_ref() {
+        Some(options) => RuntimeOptions::decode(options)?,
+        None => RuntimeOptions::default(),
+    };
+    let configuration = Configuration::load(&options.config)?;
     if !options.unknown_fields.is_empty() {
         tracing::warn!(id = request.id, fields = ?options.unknown_fields, "runtime options have unknown fields");
     }
-    Ok(CreateOptions { no_new_keyring: options.no_new_keyring })
+    Ok(CreateOptions { no_new_keyring: options.no_new_keyring || configuration.no_new_keyring })
 }
 
 async fn spawn(

@@ -4,7 +4,7 @@ use containerd_shim_protos::{protobuf, ttrpc};
 use ttrpc::Code;
 
 use super::state::Refusal;
-use crate::{io::IoError, launch::options::OptionsError};
+use crate::{config::ConfigError, io::IoError, launch::options::OptionsError};
 
 /// A failed request.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,9 @@ pub enum TaskError {
     /// The runtime options.
     #[error(transparent)]
     Options(#[from] OptionsError),
+    /// The node's configuration.
+    #[error(transparent)]
+    Configuration(#[from] ConfigError),
     /// The standard streams.
     #[error("standard streams")]
     Io(#[from] IoError),
@@ -118,9 +121,11 @@ impl TaskError {
             Self::Refused { source: Refusal::Finished, .. } => Code::NOT_FOUND,
             Self::Refused { .. } => Code::FAILED_PRECONDITION,
             Self::Unsupported(_) => Code::UNIMPLEMENTED,
-            Self::Missing(_) | Self::OutOfRange { .. } | Self::Json { .. } | Self::Options(_) => {
-                Code::INVALID_ARGUMENT
-            }
+            Self::Missing(_)
+            | Self::OutOfRange { .. }
+            | Self::Json { .. }
+            | Self::Options(_)
+            | Self::Configuration(_) => Code::INVALID_ARGUMENT,
             Self::Io(error) if error.is_callers_fault() => Code::INVALID_ARGUMENT,
             Self::Runtime { source, .. } => code_of_kind(source.kind()),
             Self::Io(_) | Self::Watch { .. } | Self::Lost { .. } | Self::Encode(_) => Code::INTERNAL,

@@ -2,11 +2,19 @@
 //!
 //! It is mounted where people and hooks look for it, `<bundle>/rootfs`, and cloned from there for the container.
 
+mod id_mapped;
+
 use crate::error::{CallContext, CallError, Error};
 use crate::plan::rootfs_mount_flags;
+use crate::spawn::Spawner;
+use crate::sys::{MountAttributes, mount_setattr};
+use id_mapped::MappedLayers;
+use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, mkdirat};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{
+    MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, move_mount, unmount,
+};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -33,7 +41,11 @@ pub(crate) struct MountedRootfs {
 
 impl MountedRootfs {
     /// Mounts all on `directory`, which is made if missing. What was mounted before a failure is unmounted again.
-    pub(crate) fn mount(mounts: &[RootfsMount], directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn mount(
+        mounts: Vec<RootfsMount>,
+        directory: &Path,
+        spawner: &Spawner,
+    ) -> Result<Self, Error> {
         let mut mounted = Self::default();
         if mounts.is_empty() {
             return Ok(mounted);
@@ -41,7 +53,7 @@ impl MountedRootfs {
         make_directory(directory)?;
         for plan in mounts {
             let target = directory.join(plan.target.trim_start_matches('/'));
-            if let Err(error) = mount_one(plan, &target) {
+            if let Err(error) = mount_mapped(plan, &target, spawner) {
                 return match mounted.unmount() {
                     Ok(()) => Err(error),
                     Err(cleanup) => Err(error.with_cleanup(vec![cleanup.into()])),
@@ -78,6 +90,36 @@ fn make_directory(directory: &Path) -> Result<(), CallError> {
     match mkdirat(CWD, directory, Mode::from_raw_mode(0o711)) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(errno).call("mkdir", || directory.display().to_string()),
+    }
+}
+
+/// Mounts with the ids that the options ask for.
+fn mount_mapped(mut plan: RootfsMount, target: &Path, spawner: &Spawner) -> Result<(), Error> {
+    let Some(mappings) = id_mapped::take_mappings(&mut plan)? else { return mount_one(&plan, target) };
+    let user_namespace = spawner.make_user_namespace(mappings.uids, mappings.gids)?;
+    if plan.kind != "overlay" {
+        let recursion = if plan.options.iter().any(|o| o == "rbind") {
+            OpenTreeFlags::AT_RECURSIVE
+        } else {
+            OpenTreeFlags::empty()
+        };
+        let tree = id_mapped::mapped_clone(Path::new(&plan.source), user_namespace.as_fd(), recursion)?;
+        if plan.options.iter().any(|option| option == "ro") {
+            mount_setattr(tree.as_fd(), MountAttributes::READ_ONLY, None, false)
+                .call("mount_setattr", || format!("{}, read-only", plan.source))?;
+        }
+        move_mount(&tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .call("move_mount", || target.display().to_string())?;
+        return Ok(());
+    }
+    let directory = target.with_file_name("mapped-layers");
+    let layers = MappedLayers::mount(&mut plan, directory, user_namespace.as_fd())?;
+    match (mount_one(&plan, target), layers.unmount()) {
+        (Ok(()), Ok(())) => Ok(()),
+        (Ok(()), Err(error)) => {
+            Err(error.with_cleanup(unmount_at(target).err().map(Error::from).into_iter().collect()))
+        }
+        (Err(error), cleanup) => Err(error.with_cleanup(cleanup.err().into_iter().collect())),
     }
 }
 
