@@ -1,0 +1,1 @@
+//! What a container can and cannot reach.

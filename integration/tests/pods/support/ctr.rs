@@ -1,0 +1,31 @@
+//! Containers without CRI, for what CRI would refuse or repair itself.
+
+use std::path::{Path, PathBuf};
+
+use super::command::{Outcome, run};
+use super::footprint;
+use super::node::Node;
+use super::process;
+
+impl Node {
+    /// Runs a container to its end with `ctr`; `arguments` are its options, image or root file system, id and command.
+    pub(crate) fn ctr_run(&self, arguments: &[&str]) -> Outcome {
+        let runtime = format!("io.containerd.{}.v2", self.handler());
+        let outcome = run(
+            "ctr",
+            &[&["-n", "k8s.io", "run", "--rm", "--runtime", runtime.as_str()], arguments].concat(),
+        );
+        // The default parent of a container's cgroup. Whoever names a parent owns it.
+        footprint::remove_empty_cgroup(Path::new("/sys/fs/cgroup/k8s.io"));
+        outcome
+    }
+
+    /// The shim's program: found as containerd does, in `PATH` or next to itself.
+    pub(crate) fn shim_program(&self) -> PathBuf {
+        let name = format!("containerd-shim-{}-v2", self.handler());
+        let containerd = process::table().into_iter().find(|entry| entry.name == "containerd").unwrap();
+        let neighbour =
+            std::fs::read_link(format!("/proc/{}/exe", containerd.pid)).unwrap().with_file_name(&name);
+        if neighbour.exists() { neighbour } else { PathBuf::from(name) }
+    }
+}

@@ -1,0 +1,69 @@
+//! The node, one test at a time.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use super::command::crictl;
+use super::footprint::Footprint;
+use super::pod::Pod;
+
+/// Where the tests keep configurations and logs.
+pub(crate) const DIRECTORY: &str = "/run/ballast-tests";
+
+/// One test's turn with the node. Its end checks that the node is as it was.
+///
+/// The turns are what makes the check exact; the node has one processor, so they cost nothing.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// The runtime handler under test.
+    handler: String,
+    before: Footprint,
+    /// The images pulled so far.
+    turn: MutexGuard<'static, BTreeSet<String>>,
+}
+
+impl Node {
+    pub(crate) fn take() -> Self {
+        static TURN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        // A test that failed said so itself.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let handler = std::env::var("BALLAST_TEST_HANDLER").unwrap_or_else(|_| "ballast".to_owned());
+        Self { handler, before: Footprint::take(), turn }
+    }
+
+    /// The runtime handler under test.
+    pub(crate) fn handler(&self) -> &str {
+        &self.handler
+    }
+
+    /// Makes the image available.
+    pub(crate) fn pull(&mut self, image: &str) {
+        if self.turn.insert(image.to_owned()) {
+            crictl(&["pull", image]);
+        }
+    }
+
+    /// A running pod; `differences` are laid on the default configuration.
+    #[track_caller]
+    pub(crate) fn pod(&mut self, differences: Value) -> Pod {
+        self.try_pod(differences).unwrap_or_else(|error| panic!("runp: {error}"))
+    }
+
+    /// A running pod, or what crictl said.
+    pub(crate) fn try_pod(&mut self, differences: Value) -> Result<Pod, String> {
+        self.pull(super::container::BUSYBOX);
+        self.pull(super::container::SCRATCH);
+        Pod::run(&self.handler, differences)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // The footprint of a test that failed is not its cause.
+        if !std::thread::panicking() {
+            self.before.assert_restored();
+        }
+    }
+}
