@@ -33,14 +33,14 @@ pub(super) fn make_all(
     for device in devices {
         let make = || -> Result<(), Errno> {
             match &device.node {
-                DeviceNode::Make { mode, major, minor, uid, gid } => {
-                    let (directory, name) = parent(rootfs, &dev, &device.path)?;
-                    make_node(directory.as_fd(), &name, *mode, (*major, *minor))?;
-                    if (*uid, *gid) != (0, 0) {
-                        let owner = (Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)));
-                        chownat(&directory, &*name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+                DeviceNode::Make { mode, number, owner } => {
+                    let (directory, name) = split(&device.path)?;
+                    // Nearly all are right below `/dev`, which is open already.
+                    if directory.as_c_str() == c"/dev" {
+                        return make_node(dev.as_fd(), name, *mode, *number, *owner);
                     }
-                    Ok(())
+                    let directory = rootfs.mount_point(&directory, MountPoint::Directory)?;
+                    make_node(directory.as_fd(), name, *mode, *number, *owner)
                 }
                 DeviceNode::Bind { tree } => {
                     let target = rootfs.mount_point(&device.path, MountPoint::File)?;
@@ -62,31 +62,38 @@ pub(super) fn make_all(
     Ok(())
 }
 
-/// The directory of a device and its name there. Nearly all are right below `/dev`, which is open already.
-fn parent(rootfs: &Rootfs<'_>, dev: &OwnedFd, path: &CStr) -> Result<(OwnedFd, CString), Errno> {
-    let bytes = path.to_bytes();
+/// The directory of a device and its name there.
+fn split(path: &CStr) -> Result<(CString, &CStr), Errno> {
+    let bytes = path.to_bytes_with_nul();
     let slash = bytes.iter().rposition(|byte| *byte == b'/').ok_or(Errno::INVAL)?;
-    let (directory, name) = (&bytes[..slash], &bytes[slash + 1..]);
-    let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-    if directory == b"/dev" {
-        return Ok((dev.try_clone().map_err(|_| Errno::MFILE)?, name));
-    }
-    let directory =
-        CString::new(if directory.is_empty() { b"/" } else { directory }).map_err(|_| Errno::INVAL)?;
-    Ok((rootfs.mount_point(&directory, MountPoint::Directory)?, name))
+    let directory = if slash == 0 { b"/" } else { &bytes[..slash] };
+    let directory = CString::new(directory).map_err(|_| Errno::INVAL)?;
+    let name = CStr::from_bytes_with_nul(&bytes[slash + 1..]).map_err(|_| Errno::INVAL)?;
+    Ok((directory, name))
 }
 
-fn make_node(directory: BorrowedFd<'_>, name: &CStr, mode: u32, number: (u32, u32)) -> Result<(), Errno> {
+fn make_node(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    mode: u32,
+    number: (u32, u32),
+    (uid, gid): (u32, u32),
+) -> Result<(), Errno> {
     let (kind, device) = (FileType::from_raw_mode(mode), makedev(number.0, number.1));
     match mknodat(directory, name, kind, Mode::from_raw_mode(mode), device) {
         // An image may bring the node along; anything else under that name is not what the spec asked for.
         Err(Errno::EXIST) => {
             let present = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
             let same = FileType::from_raw_mode(present.st_mode) == kind && present.st_rdev == device;
-            if same { Ok(()) } else { Err(Errno::EXIST) }
+            return if same { Ok(()) } else { Err(Errno::EXIST) };
         }
-        result => result,
+        result => result?,
     }
+    if (uid, gid) == (0, 0) {
+        return Ok(());
+    }
+    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    chownat(directory, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// Refuses to use what is not the null device under the host's `/dev/null` (CVE-2025-31133).

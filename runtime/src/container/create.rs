@@ -168,7 +168,7 @@ impl Made {
             Ok(hooks::run_all("createRuntime", &hooks.create_runtime, &state)?)
         })?;
         let finished = adjust_oom_score(runtime, spec, &process)
-            .and_then(|()| Ok((StatisticsReader::new(cgroup)?, duplicate(process.pidfd())?)));
+            .and_then(|()| Ok((early_statistics(cgroup, &order.cgroup_path)?, duplicate(process.pidfd())?)));
         let (statistics, init) = finished.inspect_err(|_| process.destroy())?;
         let (Some(cgroup), Some(record)) = (self.cgroup.take(), self.record.take()) else {
             return Err(Error::ProcessFinished);
@@ -308,6 +308,11 @@ fn adjust_oom_score(runtime: &Runtime, spec: &Spec, process: &Process) -> Result
         Some(adjustment) => runtime.write_proc(process.pid(), "oom_score_adj", &adjustment.to_string()),
         None => Ok(()),
     }
+}
+
+/// See the field `statistics` of [`Container`].
+fn early_statistics(cgroup: &Cgroup, path: &CgroupPath) -> Result<Option<StatisticsReader>, Error> {
+    path.is_owned_by_systemd().then(|| StatisticsReader::new(cgroup)).transpose().map_err(Error::from)
 }
 
 pub(super) fn duplicate(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Error> {

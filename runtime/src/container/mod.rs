@@ -39,7 +39,9 @@ pub struct Container {
     bundle: PathBuf,
     annotations: HashMap<String, String>,
     cgroup: Cgroup,
-    statistics: Mutex<StatisticsReader>,
+    /// Opened when first asked for, off the path of every container's start. Not so where systemd owns the cgroup, which can
+    /// vanish with the last process: the descriptors then outlive it.
+    statistics: Mutex<Option<StatisticsReader>>,
     record: Record,
     rootfs: Mutex<MountedRootfs>,
     hooks: RuntimeHooks,
@@ -154,7 +156,10 @@ impl Container {
     /// Of kind `NotFound` when the cgroup is gone.
     pub fn statistics(&self) -> Result<Statistics, Error> {
         let mut reader = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(reader.read()?)
+        if let Some(reader) = reader.as_mut() {
+            return Ok(reader.read()?);
+        }
+        Ok(reader.insert(StatisticsReader::new(&self.cgroup)?).read()?)
     }
 
     /// A file that becomes readable with priority (`POLLPRI`) when the kernel killed for memory, among other events.

@@ -43,7 +43,7 @@ pub(crate) fn plan_devices(
         let node = if in_user_namespace {
             bind_node(path, Path::new(path), descriptors)?
         } else {
-            DeviceNode::Make { mode: MODE_CHARACTER | 0o666, major, minor, uid: 0, gid: 0 }
+            DeviceNode::Make { mode: MODE_CHARACTER | 0o666, number: (major, minor), owner: (0, 0) }
         };
         devices.push(DevicePlan { path: c_string("linux.devices", path)?, node });
     }
@@ -78,10 +78,8 @@ fn make_node(field: &str, device: &LinuxDevice) -> Result<DeviceNode, PlanError>
     };
     Ok(DeviceNode::Make {
         mode: kind | (device.file_mode().unwrap_or(0o666) & 0o7777),
-        major: number(device.major(), "major")?,
-        minor: number(device.minor(), "minor")?,
-        uid: device.uid().unwrap_or(0),
-        gid: device.gid().unwrap_or(0),
+        number: (number(device.major(), "major")?, number(device.minor(), "minor")?),
+        owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
     })
 }
 

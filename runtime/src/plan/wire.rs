@@ -109,8 +109,8 @@ pub(crate) struct DevicePlan {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum DeviceNode {
-    /// `mode` has the type bits as well.
-    Make { mode: u32, major: u32, minor: u32, uid: u32, gid: u32 },
+    /// `mode` has the type bits as well; `number` is major and minor, `owner` uid and gid.
+    Make { mode: u32, number: (u32, u32), owner: (u32, u32) },
     /// The host's node, for user namespaces, where the kernel lets nobody make one.
     Bind { tree: Descriptor },
 }
