@@ -28,7 +28,7 @@ pub(super) struct PidNamespace {
 pub(crate) struct Pod {
     pub(crate) id: String,
     /// Its cgroup's directory, which kubelet would own.
-    cgroup: PathBuf,
+    pub(crate) cgroup: PathBuf,
     /// Holds configurations and logs.
     pub(crate) directory: PathBuf,
 }
