@@ -3,10 +3,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use ballast_integration::demo;
 use ballast_integration::node::protocol::Ending;
-use ballast_integration::node::{Node, NodeOptions, shell};
+use ballast_integration::node::{Node, NodeKind, NodeOptions, shell};
 use ballast_integration::progress::Progress;
 use ballast_integration::setup;
 use ballast_integration::setup::ballast::Source;
@@ -33,7 +33,7 @@ enum Task {
         #[command(flatten)]
         options: BootArguments,
     },
-    /// Unit tests here, then the tests that need containerd on a node.
+    /// What needs no containerd here, then the rest on a node.
     Test {
         #[command(flatten)]
         options: BootArguments,
@@ -67,9 +67,12 @@ enum NodeTask {
 
 #[derive(Debug, Args)]
 struct BootArguments {
-    /// Which kernel.
-    #[arg(long, value_enum, default_value_t)]
-    kernel: KernelChoice,
+    /// Whose kernel the node runs; this machine's where it can.
+    #[arg(long, value_enum)]
+    node: Option<Kernel>,
+    /// Which user-mode Linux kernel; implies `--node uml`.
+    #[arg(long, value_enum)]
+    kernel: Option<KernelChoice>,
     /// The node's memory in MiB.
     #[arg(long, default_value_t = 4096)]
     memory: u64,
@@ -96,15 +99,33 @@ enum Containerd {
     V1_7,
 }
 
+/// Whose kernel, as it is written on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kernel {
+    /// A user-mode Linux of its own, on any machine.
+    Uml,
+    /// This machine's, in namespaces of the node's own: takes root and cgroup v2 with its controllers.
+    Host,
+}
+
 impl BootArguments {
-    fn options(&self) -> NodeOptions {
+    fn options(&self) -> Result<NodeOptions> {
+        let kind = match (self.node, self.kernel) {
+            (Some(Kernel::Host), Some(_)) => {
+                bail!("--kernel chooses a user-mode Linux kernel, and --node host runs this machine's")
+            }
+            (Some(Kernel::Host), None) => NodeKind::Host,
+            (Some(Kernel::Uml), None) => NodeKind::Uml(KernelChoice::default()),
+            (Some(Kernel::Uml) | None, Some(kernel)) => NodeKind::Uml(kernel),
+            (None, None) => NodeKind::automatic(),
+        };
         let line = match self.containerd {
             Containerd::V2 => ContainerdLine::V2,
             Containerd::V1_7 => ContainerdLine::V1_7,
         };
         let ballast = if self.installed { Source::Installed } else { Source::WorkingTree };
         let containerd = (!self.bare).then_some(line);
-        NodeOptions { kernel: self.kernel, memory: self.memory << 20, containerd, ballast }
+        Ok(NodeOptions { kind, memory: self.memory << 20, containerd, ballast })
     }
 }
 
@@ -127,18 +148,18 @@ fn run(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Demo { options } => {
-            let node = Node::boot(&layout, &progress, &options.options())?;
+            let node = Node::boot(&layout, &progress, &options.options()?)?;
             let told = demo::run(&node);
             node.shutdown()?;
             told.map(|()| ExitCode::SUCCESS)
         }
         Task::Test { options, suites, arguments } => {
             let selection = Selection { suites, arguments };
-            test::run(&layout, &progress, &options.options(), &selection)?;
+            test::run(&layout, &progress, &options.options()?, &selection)?;
             Ok(ExitCode::SUCCESS)
         }
         Task::Node { options, task } => {
-            let node = Node::boot(&layout, &progress, &options.options())?;
+            let node = Node::boot(&layout, &progress, &options.options()?)?;
             let ending = match task {
                 NodeTask::Shell => shell::shell(&node)?,
                 NodeTask::Run { command } => shell::attach(node.command(command))?,

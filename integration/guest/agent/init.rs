@@ -1,4 +1,4 @@
-//! PID 1: what a kernel needs before anything else can run, and reaping. Knows nothing of containers.
+//! PID 1, of a kernel or of a process namespace: what must be before anything else can run, and reaping. Knows nothing of containers.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -19,20 +19,37 @@ pub(crate) fn run(channel: &str) -> Result<()> {
     rustix::system::reboot(rustix::system::RebootCommand::PowerOff).context("power off")
 }
 
+/// Brings up a node that shares the machine's kernel and serves until the server ends; then the process namespace ends
+/// with everything in it.
+pub(crate) fn run_contained(channel: &str) -> Result<()> {
+    prepare_namespaces()?;
+    serve(channel)
+}
+
 fn bring_up_and_serve(channel: &str) -> Result<()> {
+    mounts::mount_devices()?;
+    prepare_namespaces()?;
+    set_sysctl("vm/overcommit_memory", "1")?;
+    load_modules()?;
+    serve(channel)
+}
+
+/// What touches nothing beyond this process's namespaces.
+fn prepare_namespaces() -> Result<()> {
     mounts::mount_kernel_filesystems()?;
     enable_controllers()?;
     rustix::system::sethostname(b"ballast-node").context("set the host name")?;
-    for (key, value) in [
-        ("net/ipv4/ip_forward", "1"),
-        // What systemd sets: pods may ping without a capability.
-        ("net/ipv4/ping_group_range", "0 2147483647"),
-        ("vm/overcommit_memory", "1"),
-    ] {
-        let path = format!("/proc/sys/{key}");
-        fs::write(&path, value).with_context(|| format!("write {path}"))?;
-    }
-    load_modules()?;
+    set_sysctl("net/ipv4/ip_forward", "1")?;
+    // What systemd sets: pods may ping without a capability.
+    set_sysctl("net/ipv4/ping_group_range", "0 2147483647")
+}
+
+fn set_sysctl(key: &str, value: &str) -> Result<()> {
+    let path = format!("/proc/sys/{key}");
+    fs::write(&path, value).with_context(|| format!("write {path}"))
+}
+
+fn serve(channel: &str) -> Result<()> {
     let server = Command::new("/proc/self/exe")
         .arg0("node-agent")
         .args(["serve", channel])

@@ -1,6 +1,7 @@
 //! The test node's own program: PID 1, the server of the host's commands, and containerd's keeper.
 //!
-//! * As PID 1, `node-agent <channel>`: mounts, then reaps, then powers off when the server ends.
+//! * As PID 1 of a kernel, `node-agent <channel>`: mounts, then reaps, then powers off when the server ends.
+//! * As PID 1 of a process namespace, `node-agent contained <channel>`: the same, ending with the server.
 //! * `node-agent serve <channel>`: runs the host's commands; `<channel>` is a character device or `-` for
 //!   standard input and output.
 //! * `node-containerd start|stop|restart|kill` (the same binary by another name): for tests and people on the node.
@@ -36,6 +37,7 @@ fn run(arguments: &[String]) -> Result<()> {
         (Some("node-containerd"), [verb]) => containerd::command(verb),
         (Some("node-containerd"), _) => bail!("usage: node-containerd start|stop|restart|kill"),
         (_, ["serve", channel]) => serve::serve(channel),
+        (_, ["contained", channel]) if std::process::id() == 1 => init::run_contained(channel),
         // The kernel may have added arguments of its own.
         (_, [channel, ..]) if std::process::id() == 1 => init::run(channel),
         _ => bail!("usage: node-agent serve <channel>"),

@@ -82,6 +82,7 @@ fn boot(config: &BootConfig) -> Result<String> {
     for share in &config.shares {
         mounts::mount_share(share)?;
     }
+    mounts::detach_machine()?;
     let mut path = config.path.clone();
     if let Some(engine) = &config.engine {
         path.push(engine.directory.clone());

@@ -5,6 +5,9 @@
 
 mod channel;
 pub mod command;
+pub mod host;
+mod host_cgroup;
+mod machine;
 pub mod protocol;
 pub mod shell;
 mod uml;
@@ -18,11 +21,13 @@ use crate::progress::{self, Progress};
 use crate::setup::ballast::Source;
 use crate::setup::kernel::KernelChoice;
 use crate::setup::layout::Layout;
-use crate::setup::{self, Guest, rootfs};
+use crate::setup::{self, Guest, Tree, rootfs};
 use crate::tools::ContainerdLine;
 use channel::Channel;
 use command::NodeCommand;
-use protocol::{BootConfig, Engine, Request, Share};
+use host_cgroup::HostCgroup;
+use machine::Machine;
+use protocol::{BootConfig, Engine, Request, Share, ShareSource};
 
 /// Where containerd looks for CNI plugins by default.
 const CNI_PLUGINS: &str = "/opt/cni/bin";
@@ -33,12 +38,38 @@ const KEPT_LOGS: usize = 10;
 /// What a node gets to write back its logs and stop.
 const POWER_OFF_DEADLINE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
+/// Whose kernel the node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A user-mode Linux kernel of its own.
+    Uml(KernelChoice),
+    /// This machine's, where [`host::check`] finds that it can.
+    Host,
+}
+
+impl NodeKind {
+    /// This machine's kernel where that is possible, else one of its own; tells which and why on standard error.
+    #[must_use]
+    pub fn automatic() -> Self {
+        match host::check() {
+            Ok(()) => {
+                eprintln!("  node: this machine's kernel, in namespaces of its own");
+                Self::Host
+            }
+            Err(error) => {
+                eprintln!("  node: user-mode Linux, because this machine cannot be one: {error:#}");
+                Self::Uml(KernelChoice::default())
+            }
+        }
+    }
+}
+
 /// What kind of node, and what runs on it.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
-    /// Which user-mode Linux kernel.
-    pub kernel: KernelChoice,
-    /// Bytes.
+    /// Whose kernel.
+    pub kind: NodeKind,
+    /// Bytes; on this machine's kernel a limit. The files that the node writes may take half as much again.
     pub memory: u64,
     /// Which containerd runs on it; `None` for a bare kernel, which needs nothing but the guest's image.
     pub containerd: Option<ContainerdLine>,
@@ -49,7 +80,7 @@ pub struct NodeOptions {
 impl Default for NodeOptions {
     fn default() -> Self {
         Self {
-            kernel: KernelChoice::Fast,
+            kind: NodeKind::Uml(KernelChoice::Fast),
             memory: 4 << 30,
             containerd: Some(ContainerdLine::V2),
             ballast: Source::default(),
@@ -61,8 +92,31 @@ impl Default for NodeOptions {
 #[derive(Debug)]
 pub struct Node {
     channel: Channel,
-    kernel: uml::Kernel,
+    /// Dropped first: what follows can go when its processes are gone.
+    machine: Machine,
+    _host: Option<HostPlace>,
     logs: PathBuf,
+}
+
+/// What a node on this machine's kernel takes of the machine.
+#[derive(Debug)]
+struct HostPlace {
+    cgroup: HostCgroup,
+    mount_point: host::MountPoint,
+}
+
+/// A prepared place for a node.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A user-mode Linux kernel.
+    Uml(Guest),
+    /// This machine's kernel.
+    Host(Tree),
+}
+
+/// How much the node may write to its memory-backed files, in bytes.
+fn scratch(memory: u64) -> u64 {
+    memory + memory / 2
 }
 
 impl Node {
@@ -71,37 +125,49 @@ impl Node {
     /// # Errors
     /// The step that failed, with the path of its log.
     pub fn boot(layout: &Layout, progress: &Progress, options: &NodeOptions) -> Result<Self> {
-        let guest = setup::guest(layout, progress, options.kernel)?;
+        let place = match options.kind {
+            NodeKind::Uml(kernel) => Place::Uml(setup::guest(layout, progress, kernel)?),
+            NodeKind::Host => {
+                host::check().context("this machine's kernel cannot be the node's")?;
+                Place::Host(setup::tree(layout, progress)?)
+            }
+        };
         let engine = options
             .containerd
             .map(|line| setup::engine(layout, progress, line, options.ballast))
             .transpose()?;
-        let logs = logs_of_next_boot(layout)?;
-        progress
-            .step("boot", |_| Self::start(layout, &guest, engine.as_ref(), options.memory, logs.clone()))
-            .with_context(|| format!("the node did not come up, its logs: {}", logs.display()))
+        progress.step("boot", |_| Self::start(layout, &place, engine.as_ref(), options.memory))
     }
 
-    fn start(
+    /// Boots what is prepared; `memory` as in [`NodeOptions`].
+    ///
+    /// # Errors
+    /// Why it did not come up, with the path of its logs.
+    pub fn start(
         layout: &Layout,
-        guest: &Guest,
+        place: &Place,
         engine: Option<&setup::Engine>,
         memory: u64,
-        logs: PathBuf,
     ) -> Result<Self> {
-        let machine = uml::Machine {
-            kernel: guest.kernel.directory.clone(),
-            execution: guest.kernel.execution,
-            image: guest.image.clone(),
-            memory,
-            console_log: logs.join("console.log"),
+        let logs = logs_of_next_boot(layout)?;
+        let console_log = logs.join("console.log");
+        let (command, host) = match place {
+            Place::Uml(guest) => (uml::command(guest, memory, scratch(memory)), None),
+            Place::Host(tree) => {
+                let host = HostPlace {
+                    cgroup: HostCgroup::create("ballast-node", Some(memory + scratch(memory)))?,
+                    mount_point: host::MountPoint::create()?,
+                };
+                (host::command(tree, &host.cgroup, &host.mount_point, scratch(memory)), Some(host))
+            }
         };
-        let (kernel, serial) = uml::Kernel::start(&machine)?;
-        let config = boot_config(layout, engine, &logs);
-        let writer = serial.try_clone().context("duplicate the serial line")?;
-        let channel =
-            Channel::connect(serial, writer, config).with_context(|| console_tail(&machine.console_log))?;
-        Ok(Self { channel, kernel, logs })
+        let (machine, stream) = Machine::start(command, &console_log)?;
+        let config = boot_config(layout, place, engine, &logs);
+        let writer = stream.try_clone().context("duplicate the stream to the node")?;
+        let channel = Channel::connect(stream, writer, config)
+            .with_context(|| console_tail(&console_log))
+            .with_context(|| format!("the node did not come up, its logs: {}", logs.display()))?;
+        Ok(Self { channel, machine, _host: host, logs })
     }
 
     /// A command to run on the node.
@@ -132,7 +198,7 @@ impl Node {
     /// When the node died before, or did not power off in time and was killed.
     pub fn shutdown(self) -> Result<()> {
         self.channel.send(&Request::PowerOff)?;
-        if !self.kernel.ends_within(&POWER_OFF_DEADLINE)? {
+        if !self.machine.ends_within(&POWER_OFF_DEADLINE)? {
             bail!("the node did not power off and was killed, its logs: {}", self.logs.display());
         }
         Ok(())
@@ -140,7 +206,8 @@ impl Node {
 }
 
 /// What the node's agent is told. Host directories that programs name are at the same path on the node.
-fn boot_config(layout: &Layout, engine: Option<&setup::Engine>, logs: &Path) -> BootConfig {
+fn boot_config(layout: &Layout, place: &Place, engine: Option<&setup::Engine>, logs: &Path) -> BootConfig {
+    let share = |host: &Path, node: &Path, writable| share(place, host, node, writable);
     let mut shares = vec![
         share(layout.workspace(), layout.workspace(), false),
         share(layout.target(), layout.target(), false),
@@ -170,15 +237,19 @@ fn boot_config(layout: &Layout, engine: Option<&setup::Engine>, logs: &Path) -> 
     BootConfig { shares, path, logs: logs.display().to_string(), engine }
 }
 
-fn share(host: &Path, node: &Path, writable: bool) -> Share {
-    let hostfs = format!("{}{}", uml::HOSTFS_ROOT, host.display());
-    Share { hostfs: Some(hostfs), path: node.display().to_string(), writable }
+fn share(place: &Place, host: &Path, node: &Path, writable: bool) -> Share {
+    let below = |root: &str| format!("{root}{}", host.display());
+    let source = match place {
+        Place::Uml(_) => ShareSource::Hostfs(below(uml::HOSTFS_ROOT)),
+        Place::Host(_) => ShareSource::Bind(below(host::MACHINE_ROOT)),
+    };
+    Share { source, path: node.display().to_string(), writable }
 }
 
 fn console_tail(path: &Path) -> String {
     match progress::tail(path, 2_000) {
-        Ok(text) => format!("the kernel printed:\n{}", text.trim_end()),
-        Err(error) => format!("the kernel's console log {}: {error}", path.display()),
+        Ok(text) => format!("its console says:\n{}", text.trim_end()),
+        Err(error) => format!("its console log {}: {error}", path.display()),
     }
 }
 

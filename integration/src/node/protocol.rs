@@ -53,10 +53,19 @@ pub struct Launch {
 pub struct Share {
     /// Absolute path on the node.
     pub path: String,
-    /// Where the node's kernel finds it: the source of a `hostfs` mount. `None` when it is in place already.
-    pub hostfs: Option<String>,
+    /// Where the node finds it.
+    pub source: ShareSource,
     /// Whether the node may write.
     pub writable: bool,
+}
+
+/// How a node reaches a host directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShareSource {
+    /// The source of a `hostfs` mount, on user-mode Linux.
+    Hostfs(String),
+    /// A directory in the node's own tree, to be bound.
+    Bind(String),
 }
 
 /// The container engine and what it needs, all as paths on the node.

@@ -21,6 +21,15 @@ use cache::Lock;
 use kernel::{Kernel, KernelChoice};
 use layout::Layout;
 
+/// What a node's root file system is made of.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// A Debian tree.
+    pub debian: PathBuf,
+    /// What is laid over it: the agent and the configuration.
+    pub files: PathBuf,
+}
+
 /// What a user-mode Linux node is made of.
 #[derive(Clone, Debug)]
 pub struct Guest {
@@ -30,21 +39,32 @@ pub struct Guest {
     pub image: PathBuf,
 }
 
-/// Prepares a node without container engine.
+/// Prepares a user-mode Linux node without container engine.
 ///
 /// # Errors
 /// The step that failed, with the path of its log.
 pub fn guest(layout: &Layout, progress: &Progress, kernel: KernelChoice) -> Result<Guest> {
+    let tree = tree(layout, progress)?;
+    let _lock = lock(layout)?;
+    let kernel = kernel::prepare(layout, progress, kernel, &tree.debian)?;
+    let image = rootfs::prepare_image(layout, progress, &tree.debian, &tree.files, &kernel)?;
+    Ok(Guest { kernel, image })
+}
+
+/// Prepares a root file system for this machine's kernel.
+///
+/// # Errors
+/// The step that failed, with the path of its log.
+pub fn tree(layout: &Layout, progress: &Progress) -> Result<Tree> {
     install_packages(layout, progress)?;
     let agent = progress.step("node agent", |log| {
         let arguments = ["build", "--package", "ballast-integration", "--bin", "node-agent"];
         cargo::find(&cargo::build_static(layout, log, &arguments)?, "node-agent")
     })?;
     let _lock = lock(layout)?;
-    let tree = rootfs::prepare_tree(layout, progress)?;
-    let kernel = kernel::prepare(layout, progress, kernel, &tree)?;
-    let image = rootfs::prepare_image(layout, progress, &tree, &kernel, &agent)?;
-    Ok(Guest { kernel, image })
+    let debian = rootfs::prepare_tree(layout, progress)?;
+    let files = rootfs::prepare_files(layout, progress, &agent)?;
+    Ok(Tree { debian, files })
 }
 
 /// Not held while cargo or go build: they have locks of their own, and take long.

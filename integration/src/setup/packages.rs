@@ -35,8 +35,9 @@ pub fn install_missing(progress: &Progress) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    eprintln!("  {} Debian packages are missing and are installed now:", missing.len());
     for (name, purpose) in &missing {
-        eprintln!("  needs {name}: {purpose}");
+        eprintln!("    {name:<24} {purpose}");
     }
     progress.step("packages", |log| {
         let install = || {

@@ -98,7 +98,41 @@ pub fn prepare_tree(layout: &Layout, progress: &Progress) -> Result<PathBuf> {
     Ok(tree)
 }
 
-/// Builds the image, once per tree, kernel, agent and configuration.
+/// Puts together what is laid over the tree, once per agent and configuration.
+///
+/// # Errors
+/// When a file cannot be copied.
+pub fn prepare_files(layout: &Layout, progress: &Progress, agent: &Path) -> Result<PathBuf> {
+    let source = layout.workspace().join("integration/guest/files");
+    let key = Key::default()
+        .with("1")
+        .with_tree(&source)?
+        .with_tree(agent)?
+        .with(images::hosts_toml(REGISTRY_ADDRESS))
+        .with(registry_configuration())
+        .finish();
+    let files = layout.node().join(format!("files-{key}"));
+    if !files.exists() {
+        progress.step("node files", |log| {
+            let fresh = layout.node().join("new-files");
+            cache::remove(&fresh)?;
+            let copy = ["--recursive", "--preserve=mode,links"];
+            log.run(Command::new("cp").args(copy).arg(&source).arg(&fresh))?;
+            write(&fresh, images::HOSTS_TOML_PATH, &images::hosts_toml(REGISTRY_ADDRESS))?;
+            write(&fresh, REGISTRY_CONFIGURATION_PATH, &registry_configuration())?;
+            log.run(Command::new("install").arg("-D").arg(agent).arg(fresh.join("usr/sbin/node-agent")))?;
+            let link = fresh.join("usr/local/bin/node-containerd");
+            log.run(Command::new("install").arg("-d").arg(fresh.join("usr/local/bin")))?;
+            log.run(Command::new("ln").args(["-s", "/usr/sbin/node-agent"]).arg(&link))?;
+            fs::rename(&fresh, &files).with_context(|| format!("create {}", files.display()))
+        })?;
+    }
+    cache::mark_used(&files)?;
+    cache::remove_unused(layout.node(), "files-", KEPT)?;
+    Ok(files)
+}
+
+/// Builds the image, once per tree, kernel and files.
 ///
 /// # Errors
 /// When a file cannot be staged or mkfs.ext4 fails.
@@ -106,22 +140,13 @@ pub fn prepare_image(
     layout: &Layout,
     progress: &Progress,
     tree: &Path,
+    files: &Path,
     kernel: &Kernel,
-    agent: &Path,
 ) -> Result<PathBuf> {
-    let files = layout.workspace().join("integration/guest/files");
     let name =
         |path: &Path| path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
     let kernel_name = String::from_utf8_lossy(&name(&kernel.directory)).into_owned();
-    let key = Key::default()
-        .with("1")
-        .with(name(tree))
-        .with_tree(&files)?
-        .with_tree(agent)?
-        .with(IMAGE_SIZE)
-        .with(images::hosts_toml(REGISTRY_ADDRESS))
-        .with(registry_configuration())
-        .finish();
+    let key = Key::default().with("2").with(name(tree)).with(name(files)).with(IMAGE_SIZE).finish();
     let image = layout.node().join(format!("image-{kernel_name}-{key}.ext4"));
     if !image.exists() {
         progress.step("node image", |log| {
@@ -134,11 +159,6 @@ pub fn prepare_image(
             // Replaces, never writes through: the stage's files are links to the tree's.
             let copy = ["--archive", "--remove-destination", "--no-preserve=ownership"];
             log.run(Command::new("cp").args(copy).arg(files.join(".")).arg(&stage))?;
-            write(&stage, images::HOSTS_TOML_PATH, &images::hosts_toml(REGISTRY_ADDRESS))?;
-            write(&stage, REGISTRY_CONFIGURATION_PATH, &registry_configuration())?;
-            log.run(Command::new("install").arg("-D").arg(agent).arg(stage.join("usr/sbin/node-agent")))?;
-            let command = stage.join("usr/local/bin/node-containerd");
-            log.run(Command::new("ln").args(["-s", "/usr/sbin/node-agent"]).arg(&command))?;
             let fresh = layout.node().join("new-image");
             cache::remove(&fresh)?;
             log.run(
