@@ -7,9 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ballast_integration::images::RegistryDirectory;
 use ballast_integration::node::{Node, Place, host};
-use ballast_integration::setup::Tree;
 use ballast_integration::setup::layout::Layout;
+use ballast_integration::setup::{Engine, Tree};
+use ballast_integration::tools::{ContainerdLine, ToolPaths};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 const MEMORY: u64 = 512 << 20;
@@ -33,10 +35,10 @@ impl Machine {
         Self { layout, logs, before: footprint(), _turn: turn }
     }
 
-    fn boot(&self) -> Node {
+    fn boot(&self, engine: Option<&Engine>) -> Node {
         let tree =
             Tree { debian: newest(self.layout.node(), "tree-"), files: newest(self.layout.node(), "files-") };
-        Node::start(&self.layout, &Place::Host(tree), None, MEMORY).unwrap()
+        Node::start(&self.layout, &Place::Host(tree), engine, MEMORY).unwrap()
     }
 
     #[track_caller]
@@ -96,7 +98,7 @@ fn a_machine_with_controllers_can_be_a_node() {
 #[test]
 fn the_node_has_its_own_files_network_processes_and_controllers() {
     let machine = Machine::take();
-    let node = machine.boot();
+    let node = machine.boot(None);
     let run = |script: &str| node.command(["sh", "-c", script]).run().unwrap().trim().to_owned();
     assert_eq!(run("cat /proc/1/comm; ls /sys/class/net"), "node-agent\nlo");
     assert_eq!(run("cat /proc/self/cgroup"), "0::/init");
@@ -112,6 +114,30 @@ fn the_node_has_its_own_files_network_processes_and_controllers() {
     let refused = refused.output().unwrap();
     assert!(refused.stderr.contains("Read-only file system"), "{refused:?}");
     assert_eq!(fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), "ballast-node\n");
+    node.command(["touch".to_owned(), node.logs().join("written").display().to_string()]).run().unwrap();
+    assert!(node.logs().join("written").exists());
+    node.shutdown().unwrap();
+    machine.assert_restored();
+}
+
+#[test]
+fn its_containerd_runs_pods_on_ballast_and_on_the_yardsticks() {
+    let machine = Machine::take();
+    let engine = Engine {
+        line: ContainerdLine::V2,
+        tools: ToolPaths::below(machine.layout.node()),
+        registry: RegistryDirectory::below(machine.layout.node()),
+    };
+    let node = machine.boot(Some(&engine));
+    let pod = r#"{"metadata":{"name":"inner","namespace":"default","uid":"inner"},"linux":{}}"#;
+    let run = |script: &str| node.command(["sh", "-c", script]).run().unwrap().trim().to_owned();
+    run(&format!("echo '{pod}' > /tmp/pod.json"));
+    for handler in ["runc", "crun", "ballast"] {
+        let id = run(&format!("crictl runp --runtime {handler} /tmp/pod.json"));
+        let status = run(&format!("crictl inspectp {id}"));
+        assert!(status.contains("\"ip\": \"10.88."), "{handler}: {status}");
+        run(&format!("crictl rmp --force {id}"));
+    }
     node.shutdown().unwrap();
     machine.assert_restored();
 }
@@ -119,7 +145,7 @@ fn the_node_has_its_own_files_network_processes_and_controllers() {
 #[test]
 fn a_node_that_is_dropped_takes_everything_with_it() {
     let machine = Machine::take();
-    let node = machine.boot();
+    let node = machine.boot(None);
     let script = "mkdir -p /sys/fs/cgroup/pods/one; echo 0 > /sys/fs/cgroup/pods/one/cgroup.procs; \
                   mount -t tmpfs tmpfs /mnt; setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo started";
     assert_eq!(node.command(["sh", "-c", script]).run().unwrap(), "started\n");

@@ -89,6 +89,9 @@ pub(crate) fn detach_machine() -> Result<()> {
     if !fs::exists(MACHINE_ROOT).with_context(|| format!("look at {MACHINE_ROOT}"))? {
         return Ok(());
     }
+    // What is mounted on a shared directory is unmounted with its twin here, unless the twin is on its own.
+    mount_change(MACHINE_ROOT, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .with_context(|| format!("make {MACHINE_ROOT} private"))?;
     unmount(MACHINE_ROOT, UnmountFlags::DETACH).with_context(|| format!("detach {MACHINE_ROOT}"))?;
     fs::remove_dir(MACHINE_ROOT).with_context(|| format!("remove {MACHINE_ROOT}"))
 }

@@ -60,6 +60,12 @@ pub struct RegistryDirectory {
 }
 
 impl RegistryDirectory {
+    /// Where [`build`] puts it below the node's directory (`target/node`), whether built or not.
+    #[must_use]
+    pub fn below(node_directory: &Path) -> Self {
+        Self { path: node_directory.join("registry") }
+    }
+
     /// The directory, to be named as `ROOT` in [`registry_configuration`].
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -109,7 +115,7 @@ pub fn hosts_toml(address: &str) -> String {
 /// When a package cannot be fetched or a program not compiled; the error names the step and its log.
 pub fn build(node_directory: &Path, progress: &Progress) -> Result<RegistryDirectory> {
     let _lock = lock(node_directory, "registry.lock")?;
-    let registry = RegistryDirectory { path: node_directory.join("registry") };
+    let registry = RegistryDirectory::below(node_directory);
     let recipe = hash(&recipe()?);
     let built_from = Inputs::read(&registry.path);
     if built_from.as_ref().is_some_and(|inputs| inputs.recipe == recipe && !inputs.may_have_new_packages()) {
