@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::{Value, json};
 
-use crate::support::command::crictl;
+use crate::support::command::{crictl, run};
 use crate::support::container::{Container, SCRATCH};
 use crate::support::node::Node;
 use crate::support::pod::Pod;
@@ -245,6 +245,24 @@ fn a_seccomp_profile_holds_in_container_and_exec() {
     let default = pod.start(security(json!({"seccomp": {"profile_type": 0}})));
     assert_eq!(default.process().status("Seccomp"), "2");
     assert_eq!(default.exec(&["grep", "Seccomp:", "/proc/self/status"]), "Seccomp:\t2");
+}
+
+#[test]
+fn an_apparmor_profile_holds_in_container_and_exec() {
+    let mut node = Node::take();
+    let pod = node.pod(json!({}));
+    let profile = pod.directory.join("profile.apparmor");
+    let name = "ballast-test-no-write";
+    let rules = "file, umount, signal, deny /tmp/** w,";
+    fs::write(&profile, format!("profile {name} flags=(attach_disconnected) {{ {rules} }}\n")).unwrap();
+    let parser = |option: &str| run("apparmor_parser", &[option, "-K", profile.to_str().unwrap()]);
+    parser("-r").expect_success("load the profile");
+    let container = pod.start(security(json!({"apparmor": {"profile_type": 2, "localhost_ref": name}})));
+    assert_eq!(container.process().read("attr/apparmor/current").trim(), format!("{name} (enforce)"));
+    assert!(attempt(&container, "touch /tmp/file").contains("Permission denied"));
+    assert_eq!(attempt(&container, "touch /var/tmp/file"), "");
+    crictl(&["rm", "--force", &container.id]);
+    parser("-R").expect_success("unload the profile");
 }
 
 /// A pod whose root is the node's user 100000.
