@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ballast_integration::images::RegistryDirectory;
@@ -139,6 +140,20 @@ fn its_containerd_runs_pods_on_ballast_and_on_the_yardsticks() {
         run(&format!("crictl rmp --force {id}"));
     }
     node.shutdown().unwrap();
+    machine.assert_restored();
+}
+
+#[test]
+fn what_a_killed_node_left_is_removed_by_the_next() {
+    let machine = Machine::take();
+    // Beyond the largest process id: whoever made these is gone.
+    let stale = "ballast-node-4194305-1";
+    let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+    fs::create_dir_all(format!("/sys/fs/cgroup/{stale}/node/init")).unwrap();
+    fs::write(format!("/sys/fs/cgroup/{stale}/node/init/cgroup.procs"), child.id().to_string()).unwrap();
+    fs::create_dir(format!("/tmp/{stale}")).unwrap();
+    machine.boot(None).shutdown().unwrap();
+    child.wait().unwrap();
     machine.assert_restored();
 }
 

@@ -52,7 +52,8 @@ fn introduce(node: &Node) -> Result<()> {
     let containerd = node.command(["containerd", "--version"]).run()?;
     let ballast = node.command(["containerd-shim-ballast-v2", "-v"]).run()?;
     let version = containerd.split_whitespace().nth(2).unwrap_or_default().to_owned();
-    println!("\nLinux {} in user mode, cgroup v2, containerd {version}", kernel.trim());
+    let place = if node.shares_the_kernel() { "of this machine" } else { "in user mode" };
+    println!("\nLinux {} {place}, cgroup v2, containerd {version}", kernel.trim());
     println!("{}\n", ballast.lines().map(str::trim).collect::<Vec<_>>().join(" "));
     Ok(())
 }

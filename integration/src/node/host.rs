@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::host_cgroup::HostCgroup;
+use super::leftovers;
 use crate::setup::Tree;
 
 /// Where the machine's root directory is until the node has mounted its shares.
@@ -24,7 +25,11 @@ pub(crate) struct MountPoint(PathBuf);
 
 impl MountPoint {
     pub(crate) fn create() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("ballast-node-{}", std::process::id()));
+        let parent = std::env::temp_dir();
+        for stale in leftovers::of_dead_processes(&parent)? {
+            fs::remove_dir(&stale).with_context(|| format!("remove {}", stale.display()))?;
+        }
+        let path = parent.join(leftovers::new_name());
         fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
         Ok(Self(path))
     }
@@ -65,7 +70,7 @@ pub fn check() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("it takes root");
     }
-    HostCgroup::create("ballast-node-check", None).map(drop)?;
+    HostCgroup::create(None).map(drop)?;
     let output = Command::new("unshare")
         .args(["--cgroup", "--fork"])
         .args(NAMESPACES)

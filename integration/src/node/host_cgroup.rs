@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::leftovers;
+
 /// The machine's hierarchy.
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -34,11 +36,11 @@ pub(crate) struct HostCgroup {
 }
 
 impl HostCgroup {
-    /// Creates it, named after `name` and this process; `memory_limit` in bytes.
+    /// Creates it; `memory_limit` in bytes. Removes those of processes that were killed before they could.
     ///
     /// # Errors
     /// When this machine has no unified cgroup v2, or does not hand its controllers down.
-    pub(crate) fn create(name: &str, memory_limit: Option<u64>) -> Result<Self> {
+    pub(crate) fn create(memory_limit: Option<u64>) -> Result<Self> {
         let kind = rustix::fs::statfs(ROOT).with_context(|| format!("look at {ROOT}"))?.f_type;
         if kind != CGROUP2_MAGIC {
             bail!("{ROOT} is not cgroup v2 (the hierarchy is hybrid or v1)");
@@ -49,7 +51,10 @@ impl HostCgroup {
             bail!("{ROOT} has no {missing} controller, only: {}", available.join(" "));
         }
         let handed_down = words(&root.join("cgroup.subtree_control"))?;
-        let path = root.join(format!("{name}-{}", std::process::id()));
+        for stale in leftovers::of_dead_processes(root)? {
+            Self { path: stale, enabled: Vec::new() }.remove()?;
+        }
+        let path = root.join(leftovers::new_name());
         fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
         let mut cgroup = Self { path, enabled: Vec::new() };
         for name in REQUIRED.iter().chain(&WELCOME) {

@@ -7,6 +7,7 @@ mod channel;
 pub mod command;
 pub mod host;
 mod host_cgroup;
+mod leftovers;
 mod machine;
 pub mod protocol;
 pub mod shell;
@@ -94,7 +95,7 @@ pub struct Node {
     channel: Channel,
     /// Dropped first: what follows can go when its processes are gone.
     machine: Machine,
-    _host: Option<HostPlace>,
+    host: Option<HostPlace>,
     logs: PathBuf,
 }
 
@@ -155,7 +156,7 @@ impl Node {
             Place::Uml(guest) => (uml::command(guest, memory, scratch(memory)), None),
             Place::Host(tree) => {
                 let host = HostPlace {
-                    cgroup: HostCgroup::create("ballast-node", Some(memory + scratch(memory)))?,
+                    cgroup: HostCgroup::create(Some(memory + scratch(memory)))?,
                     mount_point: host::MountPoint::create()?,
                 };
                 (host::command(tree, &host.cgroup, &host.mount_point, scratch(memory)), Some(host))
@@ -167,12 +168,18 @@ impl Node {
         let channel = Channel::connect(stream, writer, config)
             .with_context(|| console_tail(&console_log))
             .with_context(|| format!("the node did not come up, its logs: {}", logs.display()))?;
-        Ok(Self { channel, machine, _host: host, logs })
+        Ok(Self { channel, machine, host, logs })
     }
 
     /// A command to run on the node.
     pub fn command<S: Into<String>>(&self, argv: impl IntoIterator<Item = S>) -> NodeCommand {
         NodeCommand::new(self.channel.clone(), argv.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether it runs this machine's kernel, not one of its own.
+    #[must_use]
+    pub fn shares_the_kernel(&self) -> bool {
+        self.host.is_some()
     }
 
     /// Where this boot's logs are (`console.log`, `containerd.log`): a host path, writable on the node under the
