@@ -7,7 +7,7 @@ use super::channel::{Channel, ChannelError};
 use super::protocol::{Reply, Request};
 use crate::child;
 use crate::error::{StepContext, StepError};
-use crate::plan::wire::{Descriptor, NamespacePlan, Plan};
+use crate::plan::wire::{Descriptor, Plan};
 use crate::sys::{self, CloneFlags, Forked};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
@@ -144,7 +144,7 @@ impl Spawn<'_> {
             Forked::Parent { pidfd, .. } => pidfd,
             Forked::Child => {
                 drop(ours);
-                let made = self.join_user_namespace(user).and_then(|()| self.clone_process(plan));
+                let made = self.join_user_namespace(user).and_then(|()| self.clone_from_helper(plan));
                 let sent = match &made {
                     Ok((pid, pidfd)) => theirs.send(&Ok::<u32, StepError>(*pid), &[pidfd.as_fd()]),
                     Err(error) => theirs.send(&Err::<u32, _>(error), &[]),
@@ -168,29 +168,52 @@ impl Spawn<'_> {
             .step(|| "join the user namespace".into())
     }
 
+    /// Clones from this process and returns to where it was.
     fn clone_process(&self, plan: Plan) -> Result<Cloned, StepError> {
-        let default = NamespacePlan::default();
-        let namespaces = match &plan {
-            Plan::Init(init) => &init.namespaces,
-            Plan::Exec(_) => &default,
-        };
-        let pid_namespace = match &plan {
-            Plan::Init(init) => init.namespaces.pid,
-            Plan::Exec(exec) => exec.pid_namespace,
+        let birthplace = self.enter_birthplace(&plan)?;
+        let cloned = self.clone_here(plan);
+        if birthplace.leave(self.host).is_err() {
+            // Whatever is cloned next would be born in the wrong place.
+            sys::exit_now(1);
+        }
+        cloned
+    }
+
+    /// Clones from a helper, which ends afterwards and needs no way back (nor has the right to one).
+    fn clone_from_helper(&self, plan: Plan) -> Result<Cloned, StepError> {
+        self.enter_birthplace(&plan)?;
+        self.clone_here(plan)
+    }
+
+    fn clone_here(&self, plan: Plan) -> Result<Cloned, StepError> {
+        let new = match &plan {
+            Plan::Init(init) => init.namespaces.new,
+            Plan::Exec(_) => 0,
         };
         let cgroup = self.cgroup.map(|cgroup| self.descriptor(cgroup)).transpose()?;
-        let flags = CloneFlags::PARENT.with(CloneFlags::namespaces(namespaces.new));
-
-        let birthplace =
-            Birthplace::enter(self.host, pid_namespace.map(|d| self.descriptor(d)).transpose()?, namespaces)?;
-        let new = namespaces.new;
-        let cloned = match sys::clone3(flags, cgroup) {
+        match sys::clone3(CloneFlags::PARENT.with(CloneFlags::namespaces(new)), cgroup) {
             Ok(Forked::Child) => self.run(plan),
             Ok(Forked::Parent { pid, pidfd }) => Ok((pid, pidfd)),
-            Err(errno) => Err(errno),
+            Err(errno) => {
+                Err(StepError::of(errno, format!("clone3 with namespaces {new:#x} into the cgroup")))
+            }
+        }
+    }
+
+    /// Enters the namespaces that the kernel gives to children only.
+    fn enter_birthplace(&self, plan: &Plan) -> Result<Birthplace, StepError> {
+        let (pid, time) = match plan {
+            Plan::Init(init) => (init.namespaces.pid, init.namespaces.new_time.as_deref()),
+            Plan::Exec(exec) => (exec.pid_namespace, None),
         };
-        birthplace.leave()?;
-        cloned.step(|| format!("clone3 with namespaces {new:#x} into the cgroup"))
+        if let Some(pid) = pid {
+            move_into_link_name_space(self.descriptor(pid)?, Some(LinkNameSpaceType::ProcessID))
+                .step(|| "join the pid namespace".into())?;
+        }
+        if let Some(offsets) = time {
+            make_time_namespace(self.host, offsets)?;
+        }
+        Ok(Birthplace { other_pid: pid.is_some(), other_time: time.is_some() })
     }
 
     /// The new process: runs the plan and does not come back.
@@ -207,52 +230,31 @@ impl Spawn<'_> {
     }
 }
 
-/// The namespaces that the kernel gives to children only: this process enters them, clones, and goes back.
-struct Birthplace<'a> {
-    host: &'a Host,
-    entered_pid: bool,
-    made_time: bool,
+/// What has to be undone after a clone.
+struct Birthplace {
+    other_pid: bool,
+    other_time: bool,
 }
 
-impl<'a> Birthplace<'a> {
-    fn enter(
-        host: &'a Host,
-        pid: Option<BorrowedFd<'_>>,
-        namespaces: &NamespacePlan,
-    ) -> Result<Self, StepError> {
-        let mut birthplace = Self { host, entered_pid: false, made_time: false };
-        if let Some(pid) = pid {
-            move_into_link_name_space(pid, Some(LinkNameSpaceType::ProcessID))
-                .step(|| "join the pid namespace".into())?;
-            birthplace.entered_pid = true;
+impl Birthplace {
+    fn leave(self, host: &Host) -> Result<(), Errno> {
+        if self.other_pid {
+            move_into_link_name_space(host.pid_namespace.as_fd(), Some(LinkNameSpaceType::ProcessID))?;
         }
-        if let Some(offsets) = &namespaces.new_time {
-            birthplace.make_time_namespace(offsets)?;
-        }
-        Ok(birthplace)
-    }
-
-    fn make_time_namespace(&mut self, offsets: &str) -> Result<(), StepError> {
-        sys::unshare(UnshareFlags::NEWTIME.bits()).step(|| "make a time namespace".into())?;
-        self.made_time = true;
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        write_file(&self.host.procfs, "self/timens_offsets", offsets)
-            .step(|| format!("write {offsets:?} to /proc/self/timens_offsets"))
-    }
-
-    fn leave(self) -> Result<(), StepError> {
-        if self.entered_pid {
-            move_into_link_name_space(self.host.pid_namespace.as_fd(), Some(LinkNameSpaceType::ProcessID))
-                .step(|| "go back to the shim's pid namespace".into())?;
-        }
-        if let (true, Some(time)) = (self.made_time, &self.host.time_namespace) {
-            move_into_link_name_space(time.as_fd(), Some(LinkNameSpaceType::Time))
-                .step(|| "go back to the shim's time namespace".into())?;
+        if let (true, Some(time)) = (self.other_time, &host.time_namespace) {
+            move_into_link_name_space(time.as_fd(), Some(LinkNameSpaceType::Time))?;
         }
         Ok(())
     }
+}
+
+fn make_time_namespace(host: &Host, offsets: &str) -> Result<(), StepError> {
+    sys::unshare(UnshareFlags::NEWTIME.bits()).step(|| "make a time namespace".into())?;
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    write_file(&host.procfs, "self/timens_offsets", offsets)
+        .step(|| format!("write {offsets:?} to /proc/self/timens_offsets"))
 }
 
 /// A process for those who need one before there is one of the container's.

@@ -19,6 +19,8 @@ pub const TESTS: &[(&str, Test)] = &[
     ("an_exec_joins_the_container_and_returns_its_own_status", exec),
     ("a_terminal_is_the_controlling_one_and_dev_console", terminal),
     ("a_user_namespace_maps_root_to_the_hosts_ids", user_namespace),
+    ("a_second_container_joins_the_user_and_pid_namespaces_of_the_first", joined_namespaces),
+    ("a_time_namespace_has_its_offsets_and_leaves_the_next_container_alone", time_namespace),
     ("a_sysctl_of_the_containers_network_is_set", sysctl),
     ("a_seccomp_profile_applies_to_init_and_exec", seccomp),
     ("hooks_run_at_their_points_in_order", hooks),
@@ -136,10 +138,9 @@ fn terminal(runtime: &Arc<Runtime>) {
     bundle.assert_nothing_left();
 }
 
-fn user_namespace(runtime: &Arc<Runtime>) {
-    let bundle = Bundle::new(
-        "id -u; cat /proc/self/uid_map | tr -s ' '; touch /tmp/x; echo ok > /dev/null && echo null",
-    );
+/// A bundle whose files belong to the root of a user namespace with these mappings.
+fn mapped_bundle(script: &str) -> Bundle {
+    let bundle = Bundle::new(script);
     let rootfs = bundle.rootfs();
     for path in
         [rootfs.clone(), rootfs.join("tmp"), rootfs.join("dev"), rootfs.join("proc"), rootfs.join("sys")]
@@ -149,14 +150,46 @@ fn user_namespace(runtime: &Arc<Runtime>) {
     let traversable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(bundle.path(), traversable).unwrap();
     let mappings = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
-    let mut bundle = bundle.set("/linux/uidMappings", mappings.clone()).set("/linux/gidMappings", mappings);
+    bundle.set("/linux/uidMappings", mappings.clone()).set("/linux/gidMappings", mappings)
+}
+
+fn user_namespace(runtime: &Arc<Runtime>) {
+    let script = "id -u; cat /proc/self/uid_map | tr -s ' '; touch /tmp/x; echo ok > /dev/null && echo null";
+    let mut bundle = mapped_bundle(script);
     bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
     let outcome = bundle.output(runtime);
     assert_eq!(outcome.stdout, "0\n 0 100000 65536\nnull\n", "{outcome:?}");
-    assert_eq!(
-        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(rootfs.join("tmp/x")).unwrap()),
-        100_000
+    let made = std::fs::metadata(bundle.rootfs().join("tmp/x")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 100_000);
+}
+
+fn joined_namespaces(runtime: &Arc<Runtime>) {
+    let mut first = mapped_bundle("exec sleep 1000");
+    first.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    let (pod, init) = first.create(runtime, Streams::new().io()).unwrap();
+    init.start().unwrap();
+    let of_pod =
+        |kind: &str, name: &str| json!({"type": kind, "path": format!("/proc/{}/ns/{name}", init.pid())});
+    let second = mapped_bundle("cat /proc/1/comm; id -u; hostname").set(
+        "/linux/namespaces",
+        json!([{"type": "mount"}, {"type": "cgroup"}, of_pod("user", "user"), of_pod("pid", "pid"), of_pod("ipc", "ipc"),
+               of_pod("uts", "uts"), of_pod("network", "net")]),
     );
+    let outcome = second.output(runtime);
+    assert_eq!(outcome.stdout, "sleep\n0\ntesthost\n", "{outcome:?}");
+    pod.signal_all(9).unwrap();
+    wait(&init);
+    pod.delete().unwrap();
+    assert_eq!(Bundle::new("echo $$").output(runtime).stdout, "1\n", "the spawner is back where it was");
+}
+
+fn time_namespace(runtime: &Arc<Runtime>) {
+    let mut bundle = Bundle::new("cut -d. -f1 /proc/uptime")
+        .set("/linux/timeOffsets", json!({"boottime": {"secs": 1_000_000_000}}));
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "time"}));
+    let uptime = |outcome: &str| outcome.trim().parse::<u64>().unwrap();
+    assert!(uptime(&bundle.output(runtime).stdout) > 1_000_000_000);
+    assert!(uptime(&Bundle::new("cut -d. -f1 /proc/uptime").output(runtime).stdout) < 1_000_000_000);
 }
 
 fn sysctl(runtime: &Arc<Runtime>) {
