@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::node::protocol::Ending;
 use crate::node::{Node, NodeOptions};
 use crate::progress::{self, Progress};
+use crate::setup;
 use crate::setup::cargo::{self, Executable, Kind};
 use crate::setup::layout::Layout;
 
@@ -43,6 +44,8 @@ pub struct Selection {
 /// # Errors
 /// When one failed; what failed was shown. When nothing was selected.
 pub fn run(layout: &Layout, progress: &Progress, options: &NodeOptions, selection: &Selection) -> Result<()> {
+    // Before the build, which takes a static C library and the protobuf compiler.
+    setup::install_packages(layout, progress)?;
     let built = build(layout, progress, selection)?;
     let mut failed = Vec::new();
     if selection.suites.is_empty() {

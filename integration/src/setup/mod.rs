@@ -72,7 +72,11 @@ fn lock(layout: &Layout) -> Result<Lock> {
     Lock::acquire(&layout.node().join("lock"))
 }
 
-fn install_packages(layout: &Layout, progress: &Progress) -> Result<()> {
+/// Installs the Debian packages that anything here needs; part of every other preparation.
+///
+/// # Errors
+/// When apt-get fails: no network, or not root.
+pub fn install_packages(layout: &Layout, progress: &Progress) -> Result<()> {
     let _lock = lock(layout)?;
     packages::install_missing(progress)
 }

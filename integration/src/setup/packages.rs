@@ -35,7 +35,7 @@ pub fn install_missing(progress: &Progress) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    eprintln!("  {} Debian packages are missing and are installed now:", missing.len());
+    eprintln!("  installs these Debian packages on this machine:");
     for (name, purpose) in &missing {
         eprintln!("    {name:<24} {purpose}");
     }
