@@ -372,6 +372,9 @@ fn a_read_only_mount_can_be_recursive_or_not() {
     let plain = pod.start(json!({"mounts": [mount]}));
     assert!(attempt(&plain, "touch /tree/file").contains("Read-only file system"));
     assert_eq!(attempt(&plain, "touch /tree/below/file"), "", "only the mount itself is read-only");
+    if crictl(&["version"]).contains("RuntimeVersion:  v1.") {
+        return; // containerd's CRI knows the request since 2.0.
+    }
     mount["recursive_read_only"] = json!(true);
     let recursive = pod.start(json!({"mounts": [mount]}));
     assert!(attempt(&recursive, "touch /tree/file").contains("Read-only file system"));
