@@ -2,7 +2,7 @@
 
 use super::Test;
 use super::bundle::{Bundle, Streams, wait};
-use ballast_runtime::{ProcessIo, Runtime};
+use ballast_runtime::{ProcessIo, RootfsMount, Runtime};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub const TESTS: &[(&str, Test)] = &[
     ("an_exec_joins_the_container_and_returns_its_own_status", exec),
     ("a_terminal_is_the_controlling_one_and_dev_console", terminal),
     ("a_user_namespace_maps_root_to_the_hosts_ids", user_namespace),
+    ("the_files_of_an_image_belong_to_the_user_namespaces_root", mapped_image),
     ("a_second_container_joins_the_user_and_pid_namespaces_of_the_first", joined_namespaces),
     ("a_time_namespace_has_its_offsets_and_leaves_the_next_container_alone", time_namespace),
     ("a_sysctl_of_the_containers_network_is_set", sysctl),
@@ -161,6 +162,38 @@ fn user_namespace(runtime: &Arc<Runtime>) {
     assert_eq!(outcome.stdout, "0\n 0 100000 65536\nnull\n", "{outcome:?}");
     let made = std::fs::metadata(bundle.rootfs().join("tmp/x")).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 100_000);
+}
+
+fn mapped_image(runtime: &Arc<Runtime>) {
+    let mut bundle = mapped_bundle("stat -c '%u %n' /etc/passwd /etc /; touch /new; stat -c %u /new");
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    // As containerd's overlay snapshotter does it: the image as it is on disk, the writable layer chowned.
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| bundle.path().join(name));
+    std::fs::rename(bundle.rootfs(), &lower).unwrap();
+    for directory in ["", "tmp", "dev", "proc", "sys"] {
+        std::os::unix::fs::chown(lower.join(directory), Some(0), Some(0)).unwrap();
+    }
+    for directory in [&upper, &work] {
+        std::fs::create_dir(directory).unwrap();
+        std::os::unix::fs::chown(directory, Some(100_000), Some(100_000)).unwrap();
+    }
+    let layer = |name: &str, path: &std::path::Path| format!("{name}={}", path.display());
+    bundle.rootfs_mounts = vec![RootfsMount {
+        kind: "overlay".into(),
+        source: "overlay".into(),
+        target: String::new(),
+        options: vec![
+            "index=off".into(),
+            layer("lowerdir", &lower),
+            layer("upperdir", &upper),
+            layer("workdir", &work),
+            "uidmap=0:100000:65536".into(),
+            "gidmap=0:100000:65536".into(),
+        ],
+    }];
+    let outcome = bundle.output(runtime);
+    assert_eq!(outcome.stdout, "0 /etc/passwd\n0 /etc\n0 /\n0\n", "{outcome:?}");
+    assert!(!bundle.path().join("mapped-layers").exists());
 }
 
 fn joined_namespaces(runtime: &Arc<Runtime>) {

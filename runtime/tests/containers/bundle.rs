@@ -1,6 +1,8 @@
 //! Bundles for tests, and what is left on the host after them.
 
-use ballast_runtime::{Container, CreateOptions, CreateRequest, Error, Process, ProcessIo, Runtime, sys};
+use ballast_runtime::{
+    Container, CreateOptions, CreateRequest, Error, Process, ProcessIo, RootfsMount, Runtime, sys,
+};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -15,6 +17,8 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub struct Bundle {
     pub id: String,
     pub config: Value,
+    /// Mounts of the rootfs, when it is not just a directory.
+    pub rootfs_mounts: Vec<RootfsMount>,
     directory: TempDir,
 }
 
@@ -46,7 +50,7 @@ impl Bundle {
         .unwrap();
         let id = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let config = default_config(&id, script);
-        Self { id, config, directory }
+        Self { id, config, rootfs_mounts: Vec::new(), directory }
     }
 
     pub fn rootfs(&self) -> PathBuf {
@@ -84,7 +88,7 @@ impl Bundle {
             namespace: "test".into(),
             id: self.id.clone(),
             bundle: self.path().to_owned(),
-            rootfs: Vec::new(),
+            rootfs: self.rootfs_mounts.clone(),
             io,
             options: CreateOptions::default(),
         };
