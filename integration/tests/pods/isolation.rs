@@ -284,6 +284,12 @@ fn a_user_namespace_makes_root_nobody_on_the_node() {
     assert_eq!(process.status("Uid").split_whitespace().next(), Some("100000"));
     assert_ne!(process.namespace("user"), node_itself().namespace("user"));
     assert_eq!(process.namespace("user"), pod.process().namespace("user"));
+    let entered = container.exec(&["cat", "/proc/self/uid_map"]);
+    assert_eq!(
+        entered.split_whitespace().collect::<Vec<_>>(),
+        ["0", "100000", "65536"],
+        "an exec is inside too"
+    );
     assert_eq!(container.exec(&["id", "-u"]), "0");
     assert_eq!(
         container.exec(&["stat", "-c", "%u", "/etc/passwd"]),
