@@ -4,6 +4,7 @@
 //! binaries.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod demo;
 pub mod images;
 pub mod node;

@@ -1,9 +1,11 @@
 //! `cargo xtask`: the door to everything that is more than building.
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use ballast_integration::bench::{self, Measurement};
 use ballast_integration::demo;
 use ballast_integration::node::protocol::Ending;
 use ballast_integration::node::{Node, NodeKind, NodeOptions, shell};
@@ -32,6 +34,13 @@ enum Task {
     Demo {
         #[command(flatten)]
         options: BootArguments,
+    },
+    /// Ballast's latency and memory beside runc's and crun's, measured in one run.
+    Bench {
+        #[command(flatten)]
+        options: BootArguments,
+        #[command(flatten)]
+        measurement: BenchArguments,
     },
     /// What needs no containerd here, then the rest on a node.
     Test {
@@ -63,6 +72,22 @@ enum NodeTask {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
+}
+
+#[derive(Debug, Args)]
+struct BenchArguments {
+    /// Rounds of the latency measurements.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    iterations: u32,
+    /// Pods at once in the second memory measurement.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..))]
+    pods: u32,
+    /// Also write the table to this file, as Markdown.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+    /// Also write the results to this file, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +177,12 @@ fn run(task: Task) -> Result<ExitCode> {
             let told = demo::run(&node);
             node.shutdown()?;
             told.map(|()| ExitCode::SUCCESS)
+        }
+        Task::Bench { options, measurement } => {
+            let BenchArguments { iterations, pods, markdown, json } = measurement;
+            let measurement = Measurement { iterations, pods, markdown, json };
+            bench::run(&layout, &progress, &options.options()?, &measurement)?;
+            Ok(ExitCode::SUCCESS)
         }
         Task::Test { options, suites, arguments } => {
             let selection = Selection { suites, arguments };

@@ -28,11 +28,13 @@ pub enum Tool {
     CniPlugins,
     /// `registry`, which serves the images of [`crate::images`].
     Registry,
+    /// `cri-bench`, the load generator of [`crate::bench`].
+    CriBench,
 }
 
 impl Tool {
     /// Everything, in the order in which a node needs it.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Containerd(ContainerdLine::V2),
         Self::Runc,
         Self::CniPlugins,
@@ -40,6 +42,7 @@ impl Tool {
         Self::Crictl,
         Self::Critest,
         Self::Containerd(ContainerdLine::V1_7),
+        Self::CriBench,
     ];
 
     pub(super) fn recipe(self) -> Recipe {
@@ -51,6 +54,7 @@ impl Tool {
             Self::Critest => CRITEST,
             Self::CniPlugins => CNI_PLUGINS,
             Self::Registry => REGISTRY,
+            Self::CriBench => CRI_BENCH,
         }
     }
 }
@@ -208,6 +212,15 @@ const REGISTRY: Recipe = Recipe {
     upstream: "github.com/distribution/distribution/v3",
     packages: &["ballast.dev/integration/tools/registry"],
     version: Some(("github.com/distribution/distribution/v3/version.version", VersionSpelling::Tag)),
+    kind: Kind::Program,
+};
+
+const CRI_BENCH: Recipe = Recipe {
+    name: "cri-bench",
+    module: "cri-bench",
+    upstream: "k8s.io/cri-api",
+    packages: &["ballast.dev/integration/tools/cri-bench"],
+    version: None,
     kind: Kind::Program,
 };
 

@@ -1,0 +1,67 @@
+//! What Ballast set itself as goals, per measured quantity. Only data and its comparison; a missed goal is reported, it
+//! fails nothing: timing on a noisy machine is no test.
+
+use super::samples::Unit;
+
+/// A goal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Budget {
+    /// At most this share of crun's median.
+    OfCrun(f64),
+    /// At most this many bytes.
+    Bytes(u64),
+}
+
+/// The goal for `what`, if there is one.
+pub(super) fn for_quantity(what: &str, unit: Unit, pods: u32) -> Option<Budget> {
+    match (what, unit) {
+        ("StartContainer" | "ExecSync", Unit::Nanoseconds) => Some(Budget::OfCrun(0.35)),
+        ("RunPodSandbox", Unit::Nanoseconds) => Some(Budget::OfCrun(0.75)),
+        // PSS shares the program's pages among the pods: the goal is set for a node with fifty.
+        (what, Unit::Bytes)
+            if what.starts_with("PSS, ") && what == format!("PSS, {pods} pods") && pods >= 50 =>
+        {
+            Some(Budget::Bytes(2 << 20))
+        }
+        // Both ways of counting: a fork must not hide what it shares with its parent.
+        (what, Unit::Bytes) if what.starts_with("dirty") => Some(Budget::Bytes(1 << 20)),
+        _ => None,
+    }
+}
+
+impl Budget {
+    pub(super) fn is_met(self, ballast: u64, crun: u64) -> bool {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+            Self::OfCrun(share) => ballast as f64 <= share * crun as f64,
+            Self::Bytes(limit) => ballast <= limit,
+        }
+    }
+}
+
+impl std::fmt::Display for Budget {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OfCrun(share) => write!(formatter, "<= {share:.2} x crun"),
+            Self::Bytes(limit) => write!(formatter, "<= {} MiB", limit >> 20),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_crun_is_met_up_to_the_share_itself() {
+        assert!(Budget::OfCrun(0.35).is_met(35, 100));
+        assert!(!Budget::OfCrun(0.35).is_met(36, 100));
+    }
+
+    #[test]
+    fn the_goal_for_pss_is_for_fifty_pods_only() {
+        assert_eq!(for_quantity("PSS, 10 pods", Unit::Bytes, 10), None);
+        assert_eq!(for_quantity("PSS, 1 pod", Unit::Bytes, 50), None);
+        assert!(for_quantity("PSS, 50 pods", Unit::Bytes, 50).is_some());
+    }
+}

@@ -1,0 +1,88 @@
+//! `cargo xtask bench`: Ballast beside runc and crun on one node, in one run, through containerd's CRI.
+//!
+//! Figures are for comparing handlers with each other, never an absolute: the node and the machine are whatever they are.
+//! Knows the load generator's output and what is compared, nothing of Ballast's inside.
+
+mod budget;
+mod report;
+mod samples;
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::node::protocol::Ending;
+use crate::node::{Node, NodeOptions};
+use crate::progress::Progress;
+use crate::setup::layout::Layout;
+use crate::tools::{self, Tool};
+use report::{Report, Versions};
+use samples::Samples;
+
+const IMAGE: &str = "ballast.dev/test/debian:latest";
+const GENERATOR: &str = "cri-bench";
+
+/// What is compared: the first is what the others are yardsticks for.
+const HANDLERS: [&str; 3] = ["ballast", "crun", "runc"];
+
+/// How much to measure, and where the results go besides standard output.
+#[derive(Clone, Debug)]
+pub struct Measurement {
+    /// Rounds of the latency measurements.
+    pub iterations: u32,
+    /// Pods at once in the second memory measurement.
+    pub pods: u32,
+    /// A file for the table in Markdown.
+    pub markdown: Option<PathBuf>,
+    /// A file for the results in JSON.
+    pub json: Option<PathBuf>,
+}
+
+/// Measures on a node of its own, and prints the table.
+///
+/// # Errors
+/// When a measurement failed or is missing, when a pod was left, or when a result could not be written.
+pub fn run(
+    layout: &Layout,
+    progress: &Progress,
+    options: &NodeOptions,
+    measurement: &Measurement,
+) -> Result<()> {
+    if options.containerd.is_none() {
+        bail!("the benchmark drives containerd: it cannot run on a bare node");
+    }
+    tools::build(&[Tool::CriBench], layout.node(), progress)?;
+    let node = Node::boot(layout, progress, options)?;
+    let measured = measure(&node, measurement);
+    node.shutdown()?;
+    let report = measured?;
+    println!("\n{report}");
+    if let Some(path) = &measurement.markdown {
+        fs::write(path, report.markdown()).with_context(|| format!("write {}", path.display()))?;
+    }
+    if let Some(path) = &measurement.json {
+        let text = serde_json::to_string_pretty(&report.json()).context("encode the results")?;
+        fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn measure(node: &Node, measurement: &Measurement) -> Result<Report> {
+    let versions = Versions::of(node)?;
+    let mut output = Vec::new();
+    let iterations = measurement.iterations.to_string();
+    let pods = measurement.pods.to_string();
+    let handlers = HANDLERS.join(",");
+    let arguments = ["-image", IMAGE, "-handlers", &handlers, "-iterations", &iterations, "-pods", &pods];
+    let ending = node
+        .command([GENERATOR].iter().chain(&arguments).copied())
+        .stream(&mut output, &mut io::stderr())
+        .context("run the load generator")?;
+    if ending != Ending::Code(0) {
+        bail!("the load generator: {ending:?}, containerd's log is in {}", node.logs().display());
+    }
+    let samples = Samples::parse(&String::from_utf8_lossy(&output))?;
+    Report::new(versions, measurement, &samples)
+}
