@@ -1,8 +1,9 @@
 //! Which cgroup a container was put in, kept where it survives a crash of the shim.
 //!
 //! A cgroup may only be killed when it is certain that it is ours, and `config.json` cannot tell: it names what was asked
-//! for. A record is one symbolic link, `/run/ballast/<namespace>/<id>`, whose target is the cgroup's path; it is written
-//! after the cgroup was made, which fails for a cgroup that anybody uses, and removed after the cgroup.
+//! for. A record is one symbolic link, `/run/ballast/<namespace>/<shim>/<container>`, whose target is the cgroup's path. It is
+//! written after the cgroup was made, which fails for a cgroup that anybody uses, and removed after the cgroup. Records
+//! outlive bundles: whoever cleans up after a shim finds all of its containers here.
 
 use crate::error::{CallContext, CallError};
 use rustix::fs::{AtFlags, CWD, Mode, mkdirat, readlinkat, symlinkat, unlinkat};
@@ -19,10 +20,34 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of a container, whether it exists or not.
+    /// The record of a container of a shim, whether it exists or not.
     #[must_use]
-    pub fn of(namespace: &str, id: &str) -> Self {
-        Self { link: Path::new(STATE_DIRECTORY).join(namespace).join(id) }
+    pub fn of(namespace: &str, shim: &str, id: &str) -> Self {
+        Self { link: Path::new(STATE_DIRECTORY).join(namespace).join(shim).join(id) }
+    }
+
+    /// The records of all containers of a shim.
+    ///
+    /// # Errors
+    /// When the directory cannot be read; that there is none is fine.
+    pub fn all_of(namespace: &str, shim: &str) -> std::io::Result<Vec<Self>> {
+        entries(&Path::new(STATE_DIRECTORY).join(namespace).join(shim))
+    }
+
+    /// The record of a container whose shim is not known.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn find(namespace: &str, id: &str) -> std::io::Result<Option<Self>> {
+        let shims = entries(&Path::new(STATE_DIRECTORY).join(namespace))?;
+        let mut records = shims.into_iter().map(|shim| Self { link: shim.link.join(id) });
+        Ok(records.find(|record| record.link.symlink_metadata().is_ok()))
+    }
+
+    /// The container's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.link.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     /// The cgroup's path below the root of the hierarchy, or `None` when there is no record.
@@ -37,14 +62,19 @@ impl Record {
         }
     }
 
-    /// Removes the record; it need not exist.
+    /// Removes the record, and the shim's directory after its last one. It need not exist.
     ///
     /// # Errors
     /// When the file system refuses.
     pub fn remove(&self) -> Result<(), CallError> {
-        match unlinkat(CWD, &self.link, AtFlags::empty()) {
+        let removed = match unlinkat(CWD, &self.link, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(errno) => Err(errno).call("unlink", || self.link.display().to_string()),
+        };
+        let Some(shim) = self.link.parent() else { return removed };
+        match unlinkat(CWD, shim, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::NOTDIR) => removed,
+            Err(errno) => removed.and(Err(errno).call("rmdir", || shim.display().to_string())),
         }
     }
 
@@ -62,12 +92,21 @@ impl Record {
 }
 
 fn make_parents(link: &Path) -> Result<(), Errno> {
-    let namespace = link.parent().ok_or(Errno::INVAL)?;
-    for directory in [namespace.parent().ok_or(Errno::INVAL)?, namespace] {
+    let shim = link.parent().ok_or(Errno::INVAL)?;
+    let namespace = shim.parent().ok_or(Errno::INVAL)?;
+    for directory in [namespace.parent().ok_or(Errno::INVAL)?, namespace, shim] {
         match mkdirat(CWD, directory, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno),
         }
     }
     Ok(())
+}
+
+fn entries(directory: &Path) -> std::io::Result<Vec<Record>> {
+    match std::fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| Ok(Record { link: entry?.path() })).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }

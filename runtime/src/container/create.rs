@@ -36,6 +36,8 @@ use std::sync::{Arc, Mutex};
 pub struct CreateRequest {
     /// containerd's namespace.
     pub namespace: String,
+    /// The shim that will hold the container; what cleans up after it finds all containers under this name.
+    pub shim: String,
     /// The container.
     pub id: String,
     /// Its bundle, absolute.
@@ -153,8 +155,12 @@ impl Made {
             &request.id,
             &request.options,
         )?;
-        let placeholder =
-            self.make_cgroup(runtime, &order, &state, Record::of(&request.namespace, &request.id))?;
+        let placeholder = self.make_cgroup(
+            runtime,
+            &order,
+            &state,
+            Record::of(&request.namespace, &request.shim, &request.id),
+        )?;
         let cgroup = self.cgroup.as_ref().ok_or(Error::ProcessFinished)?;
 
         let spawned =
@@ -262,7 +268,8 @@ impl Order {
         let mut descriptors = Descriptors::default();
         let linux = spec.linux().as_ref().ok_or(PlanError::Missing { field: "linux" })?;
         let process = spec.process().as_ref().ok_or(PlanError::Missing { field: "process" })?;
-        let user_namespace = user_namespace(runtime, &mut blueprint.namespaces)?;
+        let namespaces = container_namespaces(&blueprint.namespaces);
+        let user_namespace = user_namespace(runtime, blueprint.namespaces.user.take())?;
         let binder = HostBinder { runtime, container: user_namespace.as_ref() };
         let mounts = plan_mounts(spec, bundle, &binder, &mut descriptors)?;
         let devices = plan_devices(spec, user_namespace.is_some(), &mut descriptors)?;
@@ -276,7 +283,6 @@ impl Order {
         };
         let user = (process.user().uid(), process.user().gid());
         let stdio = with_console_size(io, process).plan(user, blueprint.maps, &mut descriptors)?;
-        let namespaces = container_namespaces(&blueprint.namespaces);
         let plan = InitPlan {
             hostname: own_name(&blueprint.namespaces, "hostname", spec.hostname().as_ref())?,
             domainname: own_name(&blueprint.namespaces, "domainname", spec.domainname().as_ref())?,
@@ -336,8 +342,8 @@ impl Binder for HostBinder<'_> {
 }
 
 /// The container's user namespace, made now if it is a new one, so that joining is the only case that is left.
-fn user_namespace(runtime: &Runtime, namespaces: &mut Namespaces<'_>) -> Result<Option<OwnedFd>, Error> {
-    match namespaces.user.take() {
+fn user_namespace(runtime: &Runtime, planned: Option<UserNamespace<'_>>) -> Result<Option<OwnedFd>, Error> {
+    match planned {
         None => Ok(None),
         Some(UserNamespace::Join(namespace)) => Ok(Some(namespace)),
         Some(UserNamespace::New(maps)) => {

@@ -210,6 +210,14 @@ fn joined_namespaces(runtime: &Arc<Runtime>) {
     );
     let outcome = second.output(runtime);
     assert_eq!(outcome.stdout, "sleep\n0\ntesthost\n", "{outcome:?}");
+    let process = serde_json::from_value(json!({
+        "user": {"uid": 0, "gid": 0}, "args": ["sh", "-c", "tr -s ' ' < /proc/self/uid_map"], "env": ["PATH=/usr/bin"], "cwd": "/"
+    }))
+    .unwrap();
+    let streams = Streams::new();
+    let exec = pod.exec(&process, streams.io()).unwrap();
+    exec.start().unwrap();
+    assert_eq!(streams.wait(&exec).stdout, " 0 100000 65536\n", "an exec is in the user namespace, too");
     pod.signal_all(9).unwrap();
     wait(&init);
     pod.delete().unwrap();

@@ -86,6 +86,7 @@ impl Bundle {
     ) -> Result<(Container, Process), Error> {
         let request = CreateRequest {
             namespace: "test".into(),
+            shim: format!("shim-of-{}", self.id),
             id: self.id.clone(),
             bundle: self.path().to_owned(),
             rootfs: self.rootfs_mounts.clone(),
@@ -121,9 +122,8 @@ impl Bundle {
     pub fn assert_nothing_left(&self) {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(self.path().to_str().unwrap()), "a mount is left: {mounts}");
-        // A link, whose target says nothing about whether it is there.
-        let record = Path::new("/run/ballast/test").join(&self.id);
-        assert!(record.symlink_metadata().is_err(), "the record is left");
+        let records = Path::new("/run/ballast/test").join(format!("shim-of-{}", self.id));
+        assert!(!records.exists(), "the record is left");
         let cgroup = find_cgroup_mount().join("ballast").join(&self.id);
         assert!(!cgroup.exists(), "the cgroup {} is left", cgroup.display());
     }

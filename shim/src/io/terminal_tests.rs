@@ -133,7 +133,13 @@ async fn a_client_that_restarts_loses_nothing() {
 async fn what_was_written_before_the_end_is_copied_though_another_process_keeps_the_terminal() {
     let mut fixture = fixture();
     let path = fixture.path("stdout");
-    let reader = tokio::task::spawn_blocking(move || fs::read(path).unwrap());
+    // Opened while the copy still runs: afterwards there is no writer left to open the FIFO for.
+    let mut file = blocking(move || fs::File::open(path).unwrap()).await;
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).unwrap();
+        content
+    });
     let mut slave = fixture.slave();
     slave.write_all(b"last words").unwrap();
     fixture.ended.take().unwrap().send(()).unwrap();

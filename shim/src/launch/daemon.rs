@@ -107,6 +107,7 @@ async fn serve(
     let (publisher, flusher) = Publisher::start(events, &identity.namespace);
     let context = Context {
         namespace: identity.namespace.clone(),
+        id: identity.id.clone(),
         publisher,
         reaper: Reaper::start().map_err(step("sigaction(SIGCHLD)"))?,
         runtime,

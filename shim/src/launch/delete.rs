@@ -1,7 +1,8 @@
 //! `delete`: clean up after a shim that is gone, and tell how its task ended.
 //!
 //! containerd calls it once for a pod whose shim crashed, with the sandbox's id; nobody else will clean the pod's
-//! other containers, so every bundle of the group is cleaned. Each step takes "already gone" for success. What fails
+//! other containers, so every container that the shim recorded is cleaned. Their bundles may be gone by then: containerd
+//! removes those that CRI saw fail meanwhile. Each step takes "already gone" for success. What fails
 //! is reported and the next step still tried: less is left behind that way. Must not know how a container was made.
 
 use std::{
@@ -20,7 +21,6 @@ use rustix::mount::UnmountFlags;
 
 use super::{
     arguments::Identity,
-    group,
     socket::{DEFAULT_DIRECTORY, SocketPath},
 };
 
@@ -49,9 +49,9 @@ enum KillError {
     Cgroup(#[from] ballast_cgroups::Error),
 }
 
-/// A container of the group: its id names its bundle.
+/// A container to clean.
 struct Member {
-    id: String,
+    record: Option<Record>,
     bundle: PathBuf,
 }
 
@@ -62,15 +62,13 @@ pub(super) fn delete(identity: &Identity) -> Result<Vec<u8>, DeleteError> {
         Some(bundle) => bundle.clone(),
         None => std::env::current_dir().map_err(DeleteError::Bundle)?,
     };
-    let own = Member { id: identity.id.clone(), bundle: bundle.clone() };
-    let socket = socket_of(identity, &bundle);
-    let others = if left_something(identity, &socket) { other_members(&own) } else { Vec::new() };
+    let members = members(identity, &bundle);
     // All are killed before the first is waited for.
-    let members: Vec<Member> = std::iter::once(own).chain(others).collect();
-    let killed: Vec<_> = members.iter().map(|member| kill(&identity.namespace, member)).collect();
+    let killed: Vec<_> = members.iter().map(kill).collect();
     for (member, cgroup) in members.iter().zip(killed) {
-        clean(&identity.namespace, member, cgroup, deadline);
+        clean(member, cgroup, deadline);
     }
+    let socket = socket_of(identity, &bundle);
     // A live socket stays: somebody serves there.
     socket.remove_stale().unwrap_or_else(|error| warn("remove socket", &error));
     answer()
@@ -86,29 +84,31 @@ fn answer() -> Result<Vec<u8>, DeleteError> {
     Ok(response.write_to_bytes()?)
 }
 
-/// Every other bundle beside `own` that belongs to the group named after it. containerd writes the sandbox's id into
-/// a file of the bundles that share its shim; for the others the annotations tell.
-fn other_members(own: &Member) -> Vec<Member> {
-    let Some(Ok(entries)) = own.bundle.parent().map(std::fs::read_dir) else { return Vec::new() };
-    entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| Some(Member { id: entry.file_name().into_string().ok()?, bundle: entry.path() }))
-        .filter(|member| member.id != own.id && group_of(&member.bundle).as_deref() == Some(&own.id))
-        .collect()
-}
-
-fn group_of(bundle: &Path) -> Option<String> {
-    match std::fs::read_to_string(bundle.join("sandbox")) {
-        Ok(sandbox) => Some(sandbox.trim().to_owned()),
-        // A bundle whose config is broken names no group, and so is not touched for another's sake.
-        Err(_) => group::of_bundle(bundle).ok().flatten(),
+/// The container itself and, when its shim was started for it, all others of that shim.
+fn members(identity: &Identity, bundle: &Path) -> Vec<Member> {
+    let (namespace, id) = (&identity.namespace, &identity.id);
+    let records = Record::all_of(namespace, id).unwrap_or_else(|error| {
+        warn("read records", &error);
+        Vec::new()
+    });
+    let place = |record: &Record| bundle.parent().map_or_else(PathBuf::new, |state| state.join(record.id()));
+    let mut members: Vec<_> =
+        records.into_iter().map(|record| Member { bundle: place(&record), record: Some(record) }).collect();
+    if !members.iter().any(|member| member.record.as_ref().is_some_and(|record| record.id() == id)) {
+        let record = Record::find(namespace, id).unwrap_or_else(|error| {
+            warn("find the record", &error);
+            None
+        });
+        members.push(Member { record, bundle: bundle.to_owned() });
     }
+    members
 }
 
 /// Kills what runs in the member's cgroup, if there is one. Only a record says which cgroup that is: config.json names
 /// what was asked for, which may be somebody else's.
-fn kill(namespace: &str, member: &Member) -> Result<Option<Cgroup>, KillError> {
-    let Some(path) = Record::of(namespace, &member.id).cgroup()? else { return Ok(None) };
+fn kill(member: &Member) -> Result<Option<Cgroup>, KillError> {
+    let Some(record) = &member.record else { return Ok(None) };
+    let Some(path) = record.cgroup()? else { return Ok(None) };
     let path = CgroupPath::parse(&format!("/{path}"))?;
     let cgroup = match Hierarchy::discover()?.find(&path) {
         Err(error) if error.kind() == ballast_cgroups::Kind::NotFound => return Ok(None),
@@ -119,14 +119,14 @@ fn kill(namespace: &str, member: &Member) -> Result<Option<Cgroup>, KillError> {
 }
 
 /// The record goes last and only after its cgroup: as long as there is something to kill, it tells where.
-fn clean(namespace: &str, member: &Member, cgroup: Result<Option<Cgroup>, KillError>, deadline: Instant) {
+fn clean(member: &Member, cgroup: Result<Option<Cgroup>, KillError>, deadline: Instant) {
     let rootfs = member.bundle.join("rootfs");
     unmount_all(&rootfs).unwrap_or_else(|error| warn(&format!("unmount {}", rootfs.display()), &error));
     let removed = cgroup.and_then(|cgroup| {
         cgroup.map_or(Ok(()), |cgroup| cgroup.delete(deadline))?;
-        Ok(Record::of(namespace, &member.id).remove()?)
+        Ok(member.record.as_ref().map_or(Ok(()), Record::remove)?)
     });
-    removed.unwrap_or_else(|error| warn(&format!("clean up container {}", member.id), &error));
+    removed.unwrap_or_else(|error| warn(&format!("clean up {}", member.bundle.display()), &error));
 }
 
 /// Takes off everything mounted at `path`, each with all that is mounted below it.
@@ -145,12 +145,6 @@ fn unmount_all(path: &Path) -> rustix::io::Result<()> {
 fn socket_of(identity: &Identity, bundle: &Path) -> SocketPath {
     let directory = std::fs::read_link(bundle.join("s")).unwrap_or_else(|_| PathBuf::from(DEFAULT_DIRECTORY));
     SocketPath::new(&directory, &identity.grpc_address, &identity.namespace, &identity.id)
-}
-
-/// Whether the shim left its task or its socket behind. containerd also calls after every proper end, and waits for the
-/// answer; the bundles of all other pods need not be read then.
-fn left_something(identity: &Identity, socket: &SocketPath) -> bool {
-    socket.exists() || !matches!(Record::of(&identity.namespace, &identity.id).cgroup(), Ok(None))
 }
 
 /// containerd logs what `delete` writes to standard error.

@@ -29,6 +29,8 @@ const CLOSE_BOUND: Duration = Duration::from_secs(1);
 pub struct Context {
     /// The containerd namespace that this shim serves.
     pub namespace: String,
+    /// The id that the shim was started for: that of the pod's sandbox, or of a container by itself.
+    pub id: String,
     /// Where events go.
     pub publisher: Publisher,
     /// Where exits come from.

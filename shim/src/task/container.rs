@@ -136,6 +136,11 @@ impl Container {
         self.state.wait_for(|state| state.exit()).await
     }
 
+    /// Whether init has ended and nobody has asked for its end by a Delete yet.
+    pub(super) fn waits_for_delete(&self) -> bool {
+        self.state.read(|state| matches!(state.may_delete(), Ok(Deletion::Now(_))))
+    }
+
     /// Every process, by its pid.
     pub(super) async fn process_ids(&self) -> Result<Vec<u32>, TaskError> {
         let container = Arc::clone(&self.runtime);

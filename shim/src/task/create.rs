@@ -96,12 +96,12 @@ async fn spawn(
     let identity = LoggerIdentity { id: request.id.clone(), namespace: context.namespace.clone() };
     let (runtime, reaper, streams) =
         (Arc::clone(&context.runtime), context.reaper.clone(), Arc::clone(streams));
-    let namespace = context.namespace.clone();
+    let (namespace, shim) = (context.namespace.clone(), context.id.clone());
     let (id, bundle) = (request.id.clone(), PathBuf::from(&request.bundle));
     let rootfs = request.rootfs.iter().map(rootfs_mount).collect();
     let create = move || {
         let (io, opened) = streams.open(&identity, &reaper)?;
-        let request = CreateRequest { namespace, id, bundle, rootfs, io, options };
+        let request = CreateRequest { namespace, shim, id, bundle, rootfs, io, options };
         let (container, process) = runtime::Container::create(&runtime, request)
             .map_err(|source| TaskError::Runtime { operation: OPERATION, source })?;
         Ok((container, process, opened))

@@ -126,7 +126,11 @@ impl Task for TaskService {
 
     async fn pids(&self, _: &TtrpcContext, request: PidsRequest) -> Result<PidsResponse> {
         let container = self.container(&request.id)?;
-        let pids = container.process_ids().await?;
+        let mut pids = container.process_ids().await?;
+        if pids.is_empty() && container.waits_for_delete() {
+            // A task without pids is a leak to a containerd that starts and finds it: it would throw the exit status away.
+            pids.push(container.pid());
+        }
         let execs: Vec<(u32, String)> =
             container.execs().values().map(|exec| (exec.pid(), exec.id.clone())).collect();
         let processes = pids
