@@ -347,7 +347,7 @@ struct Leftover {
 }
 
 impl Leftover {
-    fn of(state: &State, id: &str) -> Self {
+    fn of(state: &State, shim: &str, id: &str) -> Self {
         let hierarchy = ballast_cgroups::Hierarchy::discover().unwrap();
         let name = format!("ballast-test-{}-{id}", std::process::id());
         let cgroup = hierarchy.mount_point().join(&name);
@@ -360,7 +360,7 @@ impl Leftover {
             .spawn()
             .unwrap();
         let mut leftover =
-            Self { cgroup, record: record(id), rootfs: state.bundle(id).join("rootfs"), process };
+            Self { cgroup, record: record(shim, id), rootfs: state.bundle(id).join("rootfs"), process };
         leftover.process.stdout.as_mut().unwrap().read_exact(&mut [0; 1]).unwrap();
         std::fs::create_dir_all(leftover.record.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(&name, &leftover.record).unwrap();
@@ -375,6 +375,7 @@ impl Leftover {
     fn assert_gone(&mut self) {
         assert_eq!(self.process.wait().unwrap().signal(), Some(9));
         assert!(!self.cgroup.exists() && self.record.symlink_metadata().is_err());
+        assert!(!self.record.parent().unwrap().exists(), "the directory of the shim's records is left");
         assert_eq!(std::fs::read_dir(&self.rootfs).unwrap().count(), 0, "the rootfs is still mounted");
     }
 }
@@ -392,8 +393,8 @@ impl Drop for Leftover {
     }
 }
 
-fn record(id: &str) -> PathBuf {
-    Path::new(ballast_runtime::STATE_DIRECTORY).join(NAMESPACE).join(id)
+fn record(shim: &str, id: &str) -> PathBuf {
+    Path::new(ballast_runtime::STATE_DIRECTORY).join(NAMESPACE).join(shim).join(id)
 }
 
 #[test]
@@ -402,10 +403,9 @@ fn delete_of_a_crashed_pod_cleans_all_its_containers_and_no_other() {
     // Records are the host's, so ids must not be those of another run of this test.
     let id = |name: &str| format!("{name}-{}", std::process::id());
     let (pod, container, foreign) = (id("pod"), id("container"), id("foreign"));
-    let mut leftovers = [Leftover::of(&state, &pod), Leftover::of(&state, &container)];
-    let mut other = Leftover::of(&state, &foreign);
-    std::fs::write(state.bundle(&container).join("sandbox"), &pod).unwrap();
-    std::fs::write(state.bundle(&foreign).join("sandbox"), "other").unwrap();
+    let mut leftovers = [Leftover::of(&state, &pod, &pod), Leftover::of(&state, &pod, &container)];
+    // Started for another container, which has been deleted since.
+    let mut other = Leftover::of(&state, &id("other"), &foreign);
     let response = DeleteResponse::parse_from_bytes(&succeeded(state.run(&pod, "delete", b""))).unwrap();
     assert_eq!(response.exit_status, 137);
     leftovers.iter_mut().for_each(Leftover::assert_gone);

@@ -109,7 +109,8 @@ fn enter_worker(story: &mut Story<'_>, container: &str) -> Result<()> {
         .node()
         .command(["crictl", "exec", "-it", container, "sh"])
         .terminal(WindowSize { rows: 30, columns: 100 })
-        .stdin("tty; stty size; exit 3\n")
+        // crictl tells the terminal its size once the shell runs, and not before.
+        .stdin("tty; until stty size | grep -v '^0 0$'; do :; done; exit 3\n")
         .output()?;
     let printed = terminal.stdout.replace('\r', "");
     ensure!(printed.contains("/dev/pts/0"), "exec -it printed {printed:?}");
