@@ -151,7 +151,11 @@ fn drop_bounding_set(capabilities: Capabilities) -> Result<(), StepError> {
 fn become_user(plan: &ProcessPlan) -> Result<(), StepError> {
     let groups: Vec<_> = plan.additional_gids.iter().map(|gid| Gid::from_raw(*gid)).collect();
     let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
-    set_keep_capabilities(true).step(|| "keep capabilities over the change of user".into())?;
+    // Root stays root and loses nothing.
+    let leaves_root = !uid.is_root();
+    if leaves_root {
+        set_keep_capabilities(true).step(|| "keep capabilities over the change of user".into())?;
+    }
     match set_thread_groups(&groups) {
         // A user namespace that denies setgroups has no groups to drop either.
         Err(Errno::PERM) if groups.is_empty() => {}
@@ -159,7 +163,10 @@ fn become_user(plan: &ProcessPlan) -> Result<(), StepError> {
     }
     set_thread_res_gid(gid, gid, gid).step(|| format!("setgid {}", plan.gid))?;
     set_thread_res_uid(uid, uid, uid).step(|| format!("setuid {}", plan.uid))?;
-    set_keep_capabilities(false).step(|| "stop keeping capabilities".into())
+    if leaves_root {
+        set_keep_capabilities(false).step(|| "stop keeping capabilities".into())?;
+    }
+    Ok(())
 }
 
 /// A directory that is not below the root would be a way out to the host (CVE-2024-21626).

@@ -10,6 +10,7 @@ use oci_spec::runtime::{
 };
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
 
 /// What a process has from its container rather than from its own `process` object.
 #[derive(Debug)]
@@ -162,7 +163,7 @@ fn plan_labels(process: &Process) -> Result<Vec<ExecLabel>, PlanError> {
     let mut labels = Vec::new();
     let given = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
     if let Some(profile) = given(process.apparmor_profile()) {
-        if !security_module_is_on("/sys/module/apparmor/parameters/enabled", b'Y') {
+        if !apparmor_is_on() {
             return Err(PlanError::invalid(
                 "process.apparmorProfile",
                 profile,
@@ -185,8 +186,13 @@ fn plan_labels(process: &Process) -> Result<Vec<ExecLabel>, PlanError> {
     Ok(labels)
 }
 
-fn security_module_is_on(switch: &str, yes: u8) -> bool {
-    std::fs::read(switch).is_ok_and(|content| content.first() == Some(&yes))
+/// Decided at boot, so looked up once.
+fn apparmor_is_on() -> bool {
+    static ON: OnceLock<bool> = OnceLock::new();
+    *ON.get_or_init(|| {
+        std::fs::read("/sys/module/apparmor/parameters/enabled")
+            .is_ok_and(|content| content.starts_with(b"Y"))
+    })
 }
 
 fn plan_personality(personality: &LinuxPersonality) -> Result<u32, PlanError> {
