@@ -93,13 +93,18 @@ fn unknown_apparmor_profile(runtime: &Arc<Runtime>) {
 fn missing_controller(runtime: &Arc<Runtime>) {
     let controllers =
         std::fs::read_to_string(super::bundle::find_cgroup_mount().join("cgroup.controllers")).unwrap();
-    if controllers.contains("hugetlb") {
-        return;
+    let limits = [
+        ("cpuset", "/linux/resources/cpu", json!({"cpus": "0"})),
+        ("hugetlb", "/linux/resources/hugepageLimits", json!([{"pageSize": "2MB", "limit": 0}])),
+        ("rdma", "/linux/resources/rdma", json!({"mlx5_0": {"hcaHandles": 1}})),
+    ];
+    // A kernel that has them all has nothing to refuse.
+    for (controller, field, limit) in limits {
+        if !controllers.split_whitespace().any(|present| present == controller) {
+            let error = Bundle::new("true").set(field, limit).refusal(runtime);
+            assert!(error.contains(&format!("controller {controller} is not enabled")), "{error}");
+        }
     }
-    let error = Bundle::new("true")
-        .set("/linux/resources/hugepageLimits", json!([{"pageSize": "2MB", "limit": 0}]))
-        .refusal(runtime);
-    assert!(error.contains("hugetlb"), "{error}");
 }
 
 fn unsupported(runtime: &Arc<Runtime>) {

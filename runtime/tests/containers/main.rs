@@ -8,6 +8,8 @@ mod basics;
 mod bundle;
 mod failures;
 mod hostile;
+mod mounts;
+mod process;
 
 use ballast_runtime::Runtime;
 use libtest_mimic::{Arguments, Trial};
@@ -18,7 +20,8 @@ type Test = fn(&Arc<Runtime>);
 
 fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::start().expect("fork the spawner"));
-    let tests: Vec<(&'static str, Test)> = [basics::TESTS, failures::TESTS, hostile::TESTS].concat();
+    let tests: Vec<(&'static str, Test)> =
+        [basics::TESTS, failures::TESTS, hostile::TESTS, mounts::TESTS, process::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {
