@@ -8,11 +8,13 @@ use anyhow::{Context, Result, bail};
 
 use super::cache;
 use super::layout::Layout;
+use super::mirror;
 use super::rootfs;
 use crate::progress::{Progress, StepLog};
 
-/// Runs processes under a seccomp filter, twice as fast as ptrace; since Linux 6.16. It left Debian's stable
-/// release out, so it can vanish: then [`KernelChoice::Stable`] takes its place by itself.
+/// Runs processes under a seccomp filter, twice as fast as ptrace; since Linux 6.16, which no stable release of Debian has.
+/// Versions come and go in the suites that have it: when this one is gone, the newest there takes its place, and when
+/// none is left, [`KernelChoice::Stable`].
 const FAST_VERSION: &str = "7.2um1";
 const FAST_SUITES: [&str; 2] = ["forky", "sid"];
 
@@ -54,6 +56,7 @@ pub fn prepare(layout: &Layout, progress: &Progress, choice: KernelChoice, tree:
         let directory = layout.node().join(format!("kernel-{FAST_VERSION}-{LAYOUT}"));
         let fast = unpack_once(layout, progress, &directory, tree, |log| {
             download(layout, log, &FAST_SUITES, Some(FAST_VERSION))
+                .or_else(|_| download(layout, log, &FAST_SUITES, None))
         });
         match fast {
             Ok(()) => return Ok(Kernel { directory, execution: &["seccomp=on"] }),
@@ -112,11 +115,10 @@ fn download(layout: &Layout, log: &mut StepLog, suites: &[&str], version: Option
         let path = state.join(directory);
         fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
     }
+    let mirror = mirror::uri()?;
     let sources = suites
         .iter()
-        .map(|suite| {
-            format!("deb [arch=amd64 signed-by={}] {} {suite} main\n", rootfs::KEYRING, rootfs::MIRROR)
-        })
+        .map(|suite| format!("deb [arch=amd64 signed-by={}] {mirror} {suite} main\n", rootfs::KEYRING))
         .collect::<String>();
     fs::write(state.join("sources.list"), sources).context("write the package sources")?;
     let apt = |arguments: &[&str]| {

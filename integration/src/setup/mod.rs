@@ -6,6 +6,7 @@ pub mod cache;
 pub mod cargo;
 pub mod kernel;
 pub mod layout;
+mod mirror;
 pub mod packages;
 pub mod rootfs;
 

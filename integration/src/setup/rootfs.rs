@@ -10,12 +10,12 @@ use anyhow::{Context, Result};
 use super::cache::{self, Key};
 use super::kernel::Kernel;
 use super::layout::Layout;
+use super::mirror;
 use crate::images;
 use crate::progress::Progress;
 
 /// The Debian release that the node runs.
 pub(crate) const SUITE: &str = "trixie";
-pub(crate) const MIRROR: &str = "http://deb.debian.org/debian";
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// What is on the node, and why.
@@ -77,7 +77,7 @@ pub fn prepare_tree(layout: &Layout, progress: &Progress) -> Result<PathBuf> {
         progress.step("root file system", |log| {
             let fresh = layout.node().join("new-tree");
             cache::remove(&fresh)?;
-            let source = format!("deb [signed-by={KEYRING}] {MIRROR} {SUITE} main");
+            let source = format!("deb [signed-by={KEYRING}] {} {SUITE} main", mirror::uri()?);
             log.run(
                 Command::new("mmdebstrap")
                     .args(["--mode=root", "--variant=minbase"])
