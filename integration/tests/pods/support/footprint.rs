@@ -152,9 +152,19 @@ fn mount_points() -> Vec<String> {
     table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
 }
 
-/// Removes a cgroup that has no children and no processes; one that has stays and shows in the footprint.
+/// Removes a cgroup once its children are gone, as kubelet does. One that keeps them stays and shows in the footprint.
 pub(super) fn remove_empty_cgroup(path: &Path) {
-    drop(fs::remove_dir(path));
+    let begin = Instant::now();
+    // Watched before it is tried, so that no child's end falls in between.
+    let children = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
+    let _gone = inotify::add_watch(&children, path, WatchFlags::DELETE);
+    while fs::remove_dir(path).is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy) {
+        let Some(left) = DEADLINE.checked_sub(begin.elapsed()) else { return };
+        let mut events = [PollFd::new(&children, PollFlags::IN)];
+        poll(&mut events, Some(&Timespec::try_from(left).unwrap())).unwrap();
+        // Read, so that the next wait is for the next event.
+        let _taken = rustix::io::read(&children, &mut [0; 4096]);
+    }
 }
 
 #[test]
