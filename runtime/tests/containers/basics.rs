@@ -93,7 +93,7 @@ fn volumes(runtime: &Arc<Runtime>) {
 }
 
 fn exec(runtime: &Arc<Runtime>) {
-    let bundle = Bundle::new("exec sleep 1000");
+    let bundle = Bundle::idle();
     let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
     init.start().unwrap();
     let process = serde_json::from_value(json!({
@@ -197,7 +197,7 @@ fn mapped_image(runtime: &Arc<Runtime>) {
 }
 
 fn joined_namespaces(runtime: &Arc<Runtime>) {
-    let mut first = mapped_bundle("exec sleep 1000");
+    let mut first = mapped_bundle("").set("/process/args", json!(["sleep", "1000"]));
     first.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
     let (pod, init) = first.create(runtime, Streams::new().io()).unwrap();
     init.start().unwrap();

@@ -53,6 +53,11 @@ impl Bundle {
         Self { id, config, rootfs_mounts: Vec::new(), directory }
     }
 
+    /// A container that does nothing; once it is started its program is `sleep`.
+    pub fn idle() -> Self {
+        Self::new("").set("/process/args", json!(["sleep", "1000"]))
+    }
+
     pub fn rootfs(&self) -> PathBuf {
         self.path().join("rootfs")
     }

@@ -81,7 +81,7 @@ fn working_directory_escape(runtime: &Arc<Runtime>) {
 
 fn own_binary(runtime: &Arc<Runtime>) {
     // A container that shares the host's pid namespace watches an exec arrive and looks at its program.
-    let bundle = Bundle::new("exec sleep 1000");
+    let bundle = Bundle::idle();
     let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
     init.start().unwrap();
     let watch = serde_json::from_value(json!({
