@@ -6,7 +6,7 @@
 
 use super::Context;
 use crate::error::{StepContext, StepError};
-use crate::plan::wire::RootfsPlan;
+use crate::plan::{normalized, wire::RootfsPlan};
 use crate::sys::{MountAttributes, mount_setattr};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2, readlinkat};
@@ -98,6 +98,7 @@ impl<'a> Rootfs<'a> {
                 let target = readlinkat(&parent, name, Vec::new()).map_err(|_| Errno::NOENT)?;
                 let target: PathBuf = parent_path.join(Path::new(as_os_str(&target)));
                 match self.open(&c_string(&target)?, OFlags::PATH) {
+                    // Nothing of a path that does not exist can be a link, so `..` means what it says.
                     Err(Errno::NOENT) => self.make_mount_point(&normalized(&target), kind, symlinks_left - 1),
                     result => result,
                 }
@@ -151,21 +152,6 @@ pub(super) fn file_type(file: impl AsFd) -> Result<FileType, Errno> {
 pub(super) fn attach(tree: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
     let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, c"", target, c"", empty)
-}
-
-/// Lexically without `.` and `..`: what a missing path means, since nothing of it can be a link.
-fn normalized(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            std::path::Component::Normal(name) => clean.push(name),
-            std::path::Component::ParentDir => {
-                clean.pop();
-            }
-            _ => {}
-        }
-    }
-    clean
 }
 
 fn as_os_str(string: &CStr) -> &std::ffi::OsStr {

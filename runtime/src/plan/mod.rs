@@ -26,7 +26,7 @@ use crate::error::ErrorKind;
 use oci_spec::runtime::Spec;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Why a spec is refused. The field is named as in `config.json`.
 #[derive(Debug, thiserror::Error)]
@@ -111,9 +111,14 @@ pub(crate) fn c_string(field: &str, value: impl AsRef<[u8]>) -> Result<CString, 
         .map_err(|_| PlanError::invalid(field, String::from_utf8_lossy(value.as_ref()), "holds a NUL byte"))
 }
 
-/// An absolute path without `.`, `..` and doubled slashes.
+/// An absolute path without `.`, `..` and doubled slashes, for the kernel.
 pub(crate) fn absolute_path(field: &str, path: &Path) -> Result<CString, PlanError> {
-    let mut clean = std::path::PathBuf::from("/");
+    c_string(field, normalized(path).as_os_str().as_bytes())
+}
+
+/// The path below `/`, lexically without `.`, `..` and doubled slashes.
+pub(crate) fn normalized(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
     for component in path.components() {
         match component {
             std::path::Component::Normal(name) => clean.push(name),
@@ -123,5 +128,5 @@ pub(crate) fn absolute_path(field: &str, path: &Path) -> Result<CString, PlanErr
             _ => {}
         }
     }
-    c_string(field, clean.as_os_str().as_bytes())
+    clean
 }
