@@ -3,7 +3,7 @@
 use std::thread;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, getpgid, getsid};
+use rustix::process::{Pid, PidfdFlags, getpid, getpriority_process, pidfd_open};
 use seccompiler::{apply_filter, sock_filter};
 use serde_json::json;
 
@@ -30,21 +30,22 @@ fn the_kernel_returns_the_profiles_errno_for_the_profiles_arguments() {
     let filter = compile(&profile(json!({
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [
-            { "names": ["getpgid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 77 },
+            { "names": ["pidfd_open"], "action": "SCMP_ACT_ERRNO", "errnoRet": 77 },
             {
-                "names": ["getsid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 78,
-                "args": [{ "index": 0, "value": 0, "op": "SCMP_CMP_GT" }],
+                "names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 78,
+                "args": [{ "index": 1, "value": 0, "op": "SCMP_CMP_GT" }],
             },
         ],
     })))
     .unwrap();
     let outcome = thread::spawn(move || {
-        assert!(getpgid(None).is_ok());
+        let open_self = || pidfd_open(getpid(), PidfdFlags::empty()).map(drop);
+        assert_eq!(open_self(), Ok(()));
         load(&filter);
         (
-            getpgid(None),
-            getsid(None).is_ok(),
-            getsid(Some(Pid::INIT)),
+            open_self(),
+            getpriority_process(None).is_ok(),
+            getpriority_process(Some(Pid::INIT)),
             rustix::system::uname().sysname() == c"Linux",
         )
     });
