@@ -11,4 +11,5 @@ pub mod node;
 pub mod progress;
 pub mod setup;
 pub mod test;
+pub mod testbed;
 pub mod tools;

@@ -5,11 +5,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ballast_integration::testbed::command::{Outcome, run};
+use ballast_integration::testbed::container::{BUSYBOX, SCRATCH};
+use ballast_integration::testbed::node::{DIRECTORY, Node};
 use serde_json::{Value, json};
-
-use crate::support::command::{Outcome, run};
-use crate::support::container::{BUSYBOX, SCRATCH};
-use crate::support::node::{DIRECTORY, Node};
 
 #[track_caller]
 fn assert_says(said: &str, words: &[&str]) {

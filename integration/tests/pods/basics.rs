@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use ballast_integration::testbed::command::{Outcome, crictl, crictl_with_input, run};
+use ballast_integration::testbed::container::{BUSYBOX, Container, SCRATCH};
+use ballast_integration::testbed::json::{number, text};
+use ballast_integration::testbed::node::Node;
+use ballast_integration::testbed::process::ask_until;
+use ballast_integration::testbed::terminal::Terminal;
 use serde_json::{Value, json};
-
-use crate::support::command::{Outcome, crictl, crictl_with_input, run};
-use crate::support::container::{BUSYBOX, Container, SCRATCH};
-use crate::support::json::{number, text};
-use crate::support::node::Node;
-use crate::support::process::ask_until;
-use crate::support::terminal::Terminal;
 
 /// An image that sets user, working directory and stop signal.
 const DESCRIBED: &str = "ballast.dev/test/described:latest";
@@ -315,7 +314,7 @@ fn containers_of_a_pod_share_its_network_ipc_and_host_name() {
     for own in ["mnt", "pid", "cgroup"] {
         assert_ne!(first.namespace(own), second.namespace(own), "{own}");
     }
-    let node_itself = crate::support::process::Process::open(1).unwrap();
+    let node_itself = ballast_integration::testbed::process::Process::open(1).unwrap();
     for own in ["net", "ipc", "uts", "mnt", "pid", "cgroup"] {
         assert_ne!(first.namespace(own), node_itself.namespace(own), "{own}");
     }

@@ -3,16 +3,15 @@
 use std::path::Path;
 use std::process::Child;
 
+use ballast_integration::testbed::command::{crictl, finish, run};
+use ballast_integration::testbed::container::{Container, SCRATCH};
+use ballast_integration::testbed::json::{number, text};
+use ballast_integration::testbed::node::Node;
+use ballast_integration::testbed::pod::Pod;
+use ballast_integration::testbed::process::{Process, ask_until};
+use ballast_integration::testbed::terminal::Terminal;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-
-use crate::support::command::{crictl, finish, run};
-use crate::support::container::{Container, SCRATCH};
-use crate::support::json::{number, text};
-use crate::support::node::Node;
-use crate::support::pod::Pod;
-use crate::support::process::{Process, ask_until};
-use crate::support::terminal::Terminal;
 
 fn probe(words: &[&str]) -> Value {
     json!({"image": {"image": SCRATCH}, "args": words})

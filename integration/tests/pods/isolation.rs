@@ -3,14 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use ballast_integration::testbed::command::{crictl, run};
+use ballast_integration::testbed::container::{Container, SCRATCH};
+use ballast_integration::testbed::node::Node;
+use ballast_integration::testbed::pod::Pod;
+use ballast_integration::testbed::process::Process;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::{Value, json};
-
-use crate::support::command::{crictl, run};
-use crate::support::container::{Container, SCRATCH};
-use crate::support::node::Node;
-use crate::support::pod::Pod;
-use crate::support::process::Process;
 
 /// CRI's `NamespaceMode`.
 const POD: u8 = 0;
@@ -22,7 +21,7 @@ fn security(context: Value) -> Value {
 }
 
 fn with(mut base: Value, more: Value) -> Value {
-    crate::support::json::merge(&mut base, more);
+    ballast_integration::testbed::json::merge(&mut base, more);
     base
 }
 

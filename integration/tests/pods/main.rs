@@ -2,7 +2,7 @@
 //! result. Runs on the test node as root. `BALLAST_TEST_HANDLER` names the runtime handler; with `runc` the same tests
 //! say what the yardstick does.
 //!
-//! Every test has the node for itself and fails when it leaves anything behind: see [`support::node::Node`].
+//! Every test has the node for itself and fails when it leaves anything behind: see [`ballast_integration::testbed::node::Node`].
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -14,5 +14,5 @@
 mod bad_input;
 mod basics;
 mod faults;
+mod footprint;
 mod isolation;
-mod support;

@@ -9,18 +9,19 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// How long anything on the node may take; far more than it does.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A process of the node, held so that its number cannot come to mean another.
 #[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
+pub struct Process {
+    /// Its number on the node.
+    pub pid: u32,
     pidfd: OwnedFd,
 }
 
 impl Process {
     /// `None` when there is no such process.
-    pub(crate) fn open(pid: u32) -> Option<Self> {
+    pub fn open(pid: u32) -> Option<Self> {
         let raw = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         match pidfd_open(raw, PidfdFlags::empty()) {
             Ok(pidfd) => Some(Self { pid, pidfd }),
@@ -29,24 +30,26 @@ impl Process {
         }
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
         pidfd_send_signal(&self.pidfd, signal).unwrap();
     }
 
     /// Waits for the process's end.
     #[track_caller]
-    pub(crate) fn wait(&self) {
+    pub fn wait(&self) {
         assert!(self.ends_within(DEADLINE), "process {} did not end", self.pid);
     }
 
-    pub(crate) fn ends_within(&self, time: Duration) -> bool {
+    /// Waits for its end for at most this time.
+    pub fn ends_within(&self, time: Duration) -> bool {
         let timeout = Timespec::try_from(time).unwrap();
         poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&timeout)).unwrap() > 0
     }
 
     /// A file of the process's directory in procfs.
     #[track_caller]
-    pub(crate) fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         let path = format!("/proc/{}/{name}", self.pid);
         let content = fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         String::from_utf8_lossy(&content).into_owned()
@@ -54,21 +57,21 @@ impl Process {
 
     /// Identity of its namespace of this kind (`net`, `ipc`, `pid`, ...).
     #[track_caller]
-    pub(crate) fn namespace(&self, kind: &str) -> String {
+    pub fn namespace(&self, kind: &str) -> String {
         let path = format!("/proc/{}/ns/{kind}", self.pid);
         fs::read_link(&path).unwrap_or_else(|error| panic!("{path}: {error}")).display().to_string()
     }
 
     /// Its cgroup's directory.
     #[track_caller]
-    pub(crate) fn cgroup(&self) -> String {
+    pub fn cgroup(&self) -> String {
         let content = self.read("cgroup");
         format!("/sys/fs/cgroup{}", content.trim().strip_prefix("0::").unwrap())
     }
 
     /// A field of its status file.
     #[track_caller]
-    pub(crate) fn status(&self, field: &str) -> String {
+    pub fn status(&self, field: &str) -> String {
         let status = self.read("status");
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         line.unwrap_or_else(|| panic!("no {field} in {status}")).trim().to_owned()
@@ -84,14 +87,17 @@ impl AsFd for Process {
 
 /// One line of the process table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Entry {
-    pub(crate) pid: u32,
-    pub(crate) parent: u32,
-    pub(crate) name: String,
+pub struct Entry {
+    /// Its number on the node.
+    pub pid: u32,
+    /// Its parent's number.
+    pub parent: u32,
+    /// Its name as in `/proc/<pid>/comm`.
+    pub name: String,
 }
 
 /// Every process except zombies and the kernel's threads.
-pub(crate) fn table() -> Vec<Entry> {
+pub fn table() -> Vec<Entry> {
     let mut entries: Vec<Entry> = fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -114,7 +120,7 @@ fn entry(pid: u32) -> Option<Entry> {
 
 /// Asks until there is an answer. Each question costs a command's round trip, which is the pace.
 #[track_caller]
-pub(crate) fn ask_until<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
+pub fn ask_until<T>(what: &str, mut question: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(answer) = question() {

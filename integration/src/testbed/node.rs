@@ -10,13 +10,13 @@ use super::footprint::Footprint;
 use super::pod::Pod;
 
 /// Where the tests keep configurations and logs.
-pub(crate) const DIRECTORY: &str = "/run/ballast-tests";
+pub const DIRECTORY: &str = "/run/ballast-tests";
 
 /// One test's turn with the node. Its end checks that the node is as it was.
 ///
 /// The turns are what makes the check exact; the node has one processor, so they cost nothing.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct Node {
     /// The runtime handler under test.
     handler: String,
     before: Footprint,
@@ -25,7 +25,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn take() -> Self {
+    /// Waits for the turn.
+    pub fn take() -> Self {
         static TURN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
         // A test that failed said so itself.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,12 +35,12 @@ impl Node {
     }
 
     /// The runtime handler under test.
-    pub(crate) fn handler(&self) -> &str {
+    pub fn handler(&self) -> &str {
         &self.handler
     }
 
     /// Makes the image available.
-    pub(crate) fn pull(&mut self, image: &str) {
+    pub fn pull(&mut self, image: &str) {
         if self.turn.insert(image.to_owned()) {
             crictl(&["pull", image]);
         }
@@ -47,12 +48,12 @@ impl Node {
 
     /// A running pod; `differences` are laid on the default configuration.
     #[track_caller]
-    pub(crate) fn pod(&mut self, differences: Value) -> Pod {
+    pub fn pod(&mut self, differences: Value) -> Pod {
         self.try_pod(differences).unwrap_or_else(|error| panic!("runp: {error}"))
     }
 
     /// A running pod, or what crictl said.
-    pub(crate) fn try_pod(&mut self, differences: Value) -> Result<Pod, String> {
+    pub fn try_pod(&mut self, differences: Value) -> Result<Pod, String> {
         self.pull(super::container::BUSYBOX);
         self.pull(super::container::SCRATCH);
         Pod::run(&self.handler, differences)

@@ -12,13 +12,15 @@ use super::pod::{OWN_PID_NAMESPACE, Pod};
 use super::process::{Process, ask_until};
 
 /// An image with a shell.
-pub(crate) const BUSYBOX: &str = "ballast.dev/test/busybox:latest";
+pub const BUSYBOX: &str = "ballast.dev/test/busybox:latest";
 /// An image with nothing but `/probe`, its entry point.
-pub(crate) const SCRATCH: &str = "ballast.dev/test/scratch:latest";
+pub const SCRATCH: &str = "ballast.dev/test/scratch:latest";
 
+/// A container of a pod.
 #[derive(Debug)]
-pub(crate) struct Container {
-    pub(crate) id: String,
+pub struct Container {
+    /// CRI's identity of it.
+    pub id: String,
     log: PathBuf,
 }
 
@@ -49,31 +51,32 @@ impl Container {
     }
 
     /// What CRI says about the container.
-    pub(crate) fn inspect(&self) -> Value {
+    pub fn inspect(&self) -> Value {
         serde_json::from_str(&crictl(&["inspect", &self.id])).unwrap()
     }
 
-    pub(crate) fn state(&self) -> String {
+    /// CRI's name of its state.
+    pub fn state(&self) -> String {
         text(&self.inspect(), "/status/state").to_owned()
     }
 
     /// Its first process.
     #[track_caller]
-    pub(crate) fn process(&self) -> Process {
+    pub fn process(&self) -> Process {
         let pid = number(&self.inspect(), "/info/pid");
         Process::open(u32::try_from(pid).unwrap()).expect("the container's process is gone")
     }
 
     /// A file of its cgroup.
     #[track_caller]
-    pub(crate) fn cgroup_file(&self, name: &str) -> String {
+    pub fn cgroup_file(&self, name: &str) -> String {
         let path = format!("{}/{name}", self.process().cgroup());
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim().to_owned()
     }
 
     /// Waits for the container's end; returns what CRI says about it then.
     #[track_caller]
-    pub(crate) fn wait(&self) -> Value {
+    pub fn wait(&self) -> Value {
         let exited = |inspected: &Value| text(inspected, "/status/state") == "CONTAINER_EXITED";
         let inspected = self.inspect();
         if exited(&inspected) {
@@ -87,13 +90,13 @@ impl Container {
 
     /// Waits for the end; returns the exit code.
     #[track_caller]
-    pub(crate) fn exit_code(&self) -> u64 {
+    pub fn exit_code(&self) -> u64 {
         number(&self.wait(), "/status/exitCode")
     }
 
     /// Waits for the end, which must be a good one; returns what the container printed.
     #[track_caller]
-    pub(crate) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         let code = self.exit_code();
         let logs = self.logs();
         assert_eq!(code, 0, "the container printed {logs:?}");
@@ -101,20 +104,20 @@ impl Container {
     }
 
     /// Standard output and standard error so far, as crictl shows them.
-    pub(crate) fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         let outcome = run("crictl", &["logs", &self.id]);
         assert_eq!(outcome.code, Some(0), "logs: {}", outcome.stderr);
         outcome.stdout + &outcome.stderr
     }
 
     /// The log file with CRI's time stamps and stream names.
-    pub(crate) fn raw_log(&self) -> String {
+    pub fn raw_log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
     /// Waits until the log has a line that contains `text`.
     #[track_caller]
-    pub(crate) fn wait_for_log(&self, text: &str) {
+    pub fn wait_for_log(&self, text: &str) {
         let mut follower = Command::new("crictl")
             .args(["logs", "--follow", &self.id])
             .stdout(Stdio::piped())
@@ -129,19 +132,19 @@ impl Container {
     }
 
     /// Runs a command in the container.
-    pub(crate) fn try_exec(&self, command: &[&str]) -> Outcome {
+    pub fn try_exec(&self, command: &[&str]) -> Outcome {
         run("crictl", &[&["exec", &self.id], command].concat())
     }
 
     /// Runs a command in the container that must end with code 0; returns its standard output.
     #[track_caller]
-    pub(crate) fn exec(&self, command: &[&str]) -> String {
+    pub fn exec(&self, command: &[&str]) -> String {
         let output = self.try_exec(command).expect_success(&format!("exec {command:?}"));
         output.trim_end().to_owned()
     }
 
     /// Starts a command in the container, its output on pipes.
-    pub(crate) fn spawn_exec(&self, command: &[&str]) -> Child {
+    pub fn spawn_exec(&self, command: &[&str]) -> Child {
         Command::new("crictl")
             .args(["exec", &self.id])
             .args(command)

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Lays `over` on `base`: objects member by member, everything else replaced.
-pub(crate) fn merge(base: &mut Value, over: Value) {
+pub fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (name, value) in over {
@@ -15,13 +15,13 @@ pub(crate) fn merge(base: &mut Value, over: Value) {
 }
 
 /// The text at `pointer`, empty when there is none.
-pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The number at `pointer`; CRI writes 64-bit numbers as strings.
 #[track_caller]
-pub(crate) fn number(value: &Value, pointer: &str) -> u64 {
+pub fn number(value: &Value, pointer: &str) -> u64 {
     let found = value.pointer(pointer);
     let number = match found {
         Some(Value::String(text)) => text.parse().ok(),

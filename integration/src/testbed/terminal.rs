@@ -8,15 +8,16 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+/// A pseudo terminal and the command on it.
 #[derive(Debug)]
-pub(crate) struct Terminal {
+pub struct Terminal {
     keyboard_and_screen: File,
     child: Child,
 }
 
 impl Terminal {
     /// Starts a command on a terminal of this size.
-    pub(crate) fn run(program: &str, arguments: &[&str], rows: u16, columns: u16) -> Self {
+    pub fn run(program: &str, arguments: &[&str], rows: u16, columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -34,13 +35,14 @@ impl Terminal {
         Self { keyboard_and_screen: File::from(master), child }
     }
 
-    pub(crate) fn type_in(&mut self, text: &str) {
+    /// Presses these keys.
+    pub fn type_in(&mut self, text: &str) {
         self.keyboard_and_screen.write_all(text.as_bytes()).unwrap();
     }
 
     /// Reads the screen until it has shown `text`; returns everything shown since the last call.
     #[track_caller]
-    pub(crate) fn read_until(&mut self, text: &str) -> String {
+    pub fn read_until(&mut self, text: &str) -> String {
         let mut shown = String::new();
         while !shown.contains(text) {
             let mut block = [0; 1024];
@@ -53,7 +55,7 @@ impl Terminal {
     }
 
     /// Waits for the command's end; returns its exit code.
-    pub(crate) fn exit_code(mut self) -> Option<i32> {
+    pub fn exit_code(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }

@@ -25,12 +25,13 @@ pub(super) struct PidNamespace {
 
 /// Removed, with its containers, when dropped.
 #[derive(Debug)]
-pub(crate) struct Pod {
-    pub(crate) id: String,
+pub struct Pod {
+    /// CRI's identity of its sandbox.
+    pub id: String,
     /// Its cgroup's directory, which kubelet would own.
-    pub(crate) cgroup: PathBuf,
+    pub cgroup: PathBuf,
     /// Holds configurations and logs.
-    pub(crate) directory: PathBuf,
+    pub directory: PathBuf,
 }
 
 impl Pod {
@@ -58,13 +59,13 @@ impl Pod {
     }
 
     /// The configuration's file.
-    pub(crate) fn config(&self) -> String {
+    pub fn config(&self) -> String {
         self.directory.join("pod.json").display().to_string()
     }
 
     /// A running container.
     #[track_caller]
-    pub(crate) fn start(&self, differences: Value) -> Container {
+    pub fn start(&self, differences: Value) -> Container {
         let container = self.create(differences);
         crictl(&["start", &container.id]);
         container
@@ -72,18 +73,18 @@ impl Pod {
 
     /// A container that is created and not started.
     #[track_caller]
-    pub(crate) fn create(&self, differences: Value) -> Container {
+    pub fn create(&self, differences: Value) -> Container {
         self.try_create(differences).unwrap_or_else(|error| panic!("create: {error}"))
     }
 
     /// A created container, or what crictl said.
-    pub(crate) fn try_create(&self, differences: Value) -> Result<Container, String> {
+    pub fn try_create(&self, differences: Value) -> Result<Container, String> {
         Container::create(self, differences)
     }
 
     /// What `create` or `start`, whichever refused it, said about a container that cannot run.
     #[track_caller]
-    pub(crate) fn refusal(&self, differences: Value) -> String {
+    pub fn refusal(&self, differences: Value) -> String {
         match self.try_create(differences) {
             Err(said) => said,
             Ok(container) => {
@@ -96,25 +97,25 @@ impl Pod {
     }
 
     /// What CRI says about the pod.
-    pub(crate) fn inspect(&self) -> Value {
+    pub fn inspect(&self) -> Value {
         serde_json::from_str(&crictl(&["inspectp", &self.id])).unwrap()
     }
 
     /// The sandbox's first process.
     #[track_caller]
-    pub(crate) fn process(&self) -> Process {
+    pub fn process(&self) -> Process {
         let inspected = self.inspect();
         let pid = super::json::number(&inspected, "/info/pid");
         Process::open(u32::try_from(pid).unwrap()).expect("the sandbox's process is gone")
     }
 
     /// Whether CRI calls the pod ready.
-    pub(crate) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         text(&self.inspect(), "/status/state") == "SANDBOX_READY"
     }
 
     /// The processes of the pod's shims that are not another such process's child.
-    pub(crate) fn shims(&self) -> Vec<u32> {
+    pub fn shims(&self) -> Vec<u32> {
         let family: Vec<process::Entry> =
             process::table().into_iter().filter(|entry| self.names_pod(entry)).collect();
         let has_parent = |entry: &process::Entry| family.iter().any(|other| other.pid == entry.parent);

@@ -9,7 +9,7 @@ use super::process;
 
 impl Node {
     /// Runs a container to its end with `ctr`; `arguments` are its options, image or root file system, id and command.
-    pub(crate) fn ctr_run(&self, arguments: &[&str]) -> Outcome {
+    pub fn ctr_run(&self, arguments: &[&str]) -> Outcome {
         let runtime = format!("io.containerd.{}.v2", self.handler());
         let outcome = run(
             "ctr",
@@ -21,7 +21,7 @@ impl Node {
     }
 
     /// The shim's program: found as containerd does, in `PATH` or next to itself.
-    pub(crate) fn shim_program(&self) -> PathBuf {
+    pub fn shim_program(&self) -> PathBuf {
         let name = format!("containerd-shim-{}-v2", self.handler());
         let containerd = process::table().into_iter().find(|entry| entry.name == "containerd").unwrap();
         let neighbour =

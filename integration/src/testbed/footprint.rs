@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,29 +16,47 @@ const SOCKETS: &str = "/run/containerd/s";
 const RECORDS: &str = "/run/ballast";
 const CGROUPS: &str = "/sys/fs/cgroup";
 const NETWORK_NAMESPACES: &str = "/run/netns";
+/// Where containerd and its CRI plugin make the pipes of standard streams, one directory for each process.
+const FIFOS: [&str; 2] = ["/run/containerd/io.containerd.grpc.v1.cri", "/run/containerd/fifo"];
 
 /// How long a removal may go on after crictl's answer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What was there at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Footprint {
+pub struct Footprint {
     things: BTreeSet<Thing>,
 }
 
+/// One thing that a pod can leave behind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Thing {
-    Process { pid: u32, name: String },
+pub enum Thing {
+    /// A process that is not containerd or a test's own command.
+    Process {
+        /// Its number on the node.
+        pid: u32,
+        /// Its name as in `/proc/<pid>/comm`.
+        name: String,
+    },
+    /// A directory of the cgroup hierarchy.
     Cgroup(PathBuf),
+    /// A mount point.
     Mount(String),
+    /// A shim's socket.
     Socket(PathBuf),
+    /// A bundle of containerd's.
     Bundle(PathBuf),
+    /// A record of Ballast's.
     Record(PathBuf),
+    /// A name of a network namespace.
     NetworkNamespace(PathBuf),
+    /// A pipe of containerd's for a standard stream.
+    Fifo(PathBuf),
 }
 
 impl Footprint {
-    pub(crate) fn take() -> Self {
+    /// Looks at the node.
+    pub fn take() -> Self {
         let mut things = BTreeSet::new();
         // containerd itself may be another after a test restarted it; a test's own commands are its own business.
         let own = std::process::id();
@@ -55,12 +74,23 @@ impl Footprint {
         things.extend(entries(BUNDLES).into_iter().map(Thing::Bundle));
         things.extend(files_below(Path::new(RECORDS)).into_iter().map(Thing::Record));
         things.extend(entries(NETWORK_NAMESPACES).into_iter().map(Thing::NetworkNamespace));
+        for directory in FIFOS {
+            things.extend(
+                files_below(Path::new(directory)).into_iter().filter(|p| is_fifo(p)).map(Thing::Fifo),
+            );
+        }
         Self { things }
+    }
+
+    /// What is there now and was not there `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Vec<Thing> {
+        self.things.difference(&before.things).cloned().collect()
     }
 
     /// Waits until nothing is there that was not there when this was taken.
     #[track_caller]
-    pub(crate) fn assert_restored(&self) {
+    pub fn assert_restored(&self) {
         let left = self.wait_for_restoration();
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
@@ -70,7 +100,7 @@ impl Footprint {
         let begin = Instant::now();
         loop {
             let changes = Changes::watch();
-            let left: Vec<Thing> = Self::take().things.difference(&self.things).cloned().collect();
+            let left = Self::take().since(self);
             let elapsed = begin.elapsed();
             if left.is_empty() || elapsed >= DEADLINE {
                 return left;
@@ -90,6 +120,9 @@ impl Changes {
     fn watch() -> Self {
         let directories = inotify::init(CreateFlags::CLOEXEC).unwrap();
         let mut paths = directories_below(Path::new(CGROUPS));
+        for directory in FIFOS {
+            paths.extend(directories_below(Path::new(directory)));
+        }
         paths.extend([SOCKETS, BUNDLES, RECORDS, NETWORK_NAMESPACES, CGROUPS].map(PathBuf::from));
         for path in paths {
             // What is gone by now needs no watching.
@@ -147,6 +180,10 @@ fn files_below(root: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn is_fifo(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
 fn mount_points() -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
@@ -165,22 +202,4 @@ pub(super) fn remove_empty_cgroup(path: &Path) {
         // Read, so that the next wait is for the next event.
         let _taken = rustix::io::read(&children, &mut [0; 4096]);
     }
-}
-
-#[test]
-fn a_footprint_shows_what_is_left_and_only_that() {
-    let _node = super::node::Node::take();
-    let cgroup = Path::new(CGROUPS).join(format!("footprint-test-{}", std::process::id()));
-    let before = Footprint::take();
-    fs::create_dir(&cgroup).unwrap();
-    let with_cgroup = Footprint::take();
-    let mut sleeper = std::process::Command::new("setsid").args(["--fork", "sleep", "1000"]).spawn().unwrap();
-    sleeper.wait().unwrap();
-    let left: Vec<Thing> = Footprint::take().things.difference(&before.things).cloned().collect();
-    let [Thing::Process { pid, .. }, Thing::Cgroup(path)] = &left[..] else { panic!("{left:?}") };
-    assert_eq!(path, &cgroup);
-    Process::open(*pid).unwrap().signal(rustix::process::Signal::KILL);
-    with_cgroup.assert_restored();
-    fs::remove_dir(&cgroup).unwrap();
-    before.assert_restored();
 }

@@ -5,17 +5,19 @@ use std::process::{Child, Command, Output, Stdio};
 
 /// How a command ended.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// `None` when a signal ended it.
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    pub code: Option<i32>,
+    /// Standard output; what is not UTF-8 shows as replacement characters.
+    pub stdout: String,
+    /// Standard error, likewise.
+    pub stderr: String,
 }
 
 impl Outcome {
     /// Standard output of a command that must not fail.
     #[track_caller]
-    pub(crate) fn expect_success(self, what: &str) -> String {
+    pub fn expect_success(self, what: &str) -> String {
         assert_eq!(self.code, Some(0), "{what} failed: {}{}", self.stderr, self.stdout);
         self.stdout
     }
@@ -29,18 +31,18 @@ impl From<Output> for Outcome {
 }
 
 /// Runs a command without input.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> Outcome {
+pub fn run(program: &str, arguments: &[&str]) -> Outcome {
     Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap().into()
 }
 
 /// Runs crictl; must succeed. Without the last line's end.
 #[track_caller]
-pub(crate) fn crictl(arguments: &[&str]) -> String {
+pub fn crictl(arguments: &[&str]) -> String {
     run("crictl", arguments).expect_success(&format!("crictl {arguments:?}")).trim_end().to_owned()
 }
 
 /// Runs crictl with this standard input.
-pub(crate) fn crictl_with_input(arguments: &[&str], input: &str) -> Outcome {
+pub fn crictl_with_input(arguments: &[&str], input: &str) -> Outcome {
     let mut child = Command::new("crictl")
         .args(arguments)
         .stdin(Stdio::piped())
@@ -53,6 +55,6 @@ pub(crate) fn crictl_with_input(arguments: &[&str], input: &str) -> Outcome {
 }
 
 /// Waits for a command started with its output on pipes.
-pub(crate) fn finish(child: Child) -> Outcome {
+pub fn finish(child: Child) -> Outcome {
     child.wait_with_output().unwrap().into()
 }
