@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use ballast_integration::bench::{self, Measurement};
 use ballast_integration::demo;
 use ballast_integration::node::protocol::Ending;
-use ballast_integration::node::{Node, NodeKind, NodeOptions, shell};
+use ballast_integration::node::{Init, Node, NodeKind, NodeOptions, shell};
 use ballast_integration::progress::Progress;
 use ballast_integration::setup;
 use ballast_integration::setup::ballast::Source;
@@ -46,7 +46,7 @@ enum Task {
     Test {
         #[command(flatten)]
         options: BootArguments,
-        /// Only this file of a `tests` directory, on the node (its name without .rs); may be repeated.
+        /// Only this file of a `tests` directory, on its node (its name without .rs); may be repeated.
         #[arg(long = "suite")]
         suites: Vec<String>,
         /// For the test programs on the node: name filters and options such as --nocapture.
@@ -98,6 +98,9 @@ struct BootArguments {
     /// Which user-mode Linux kernel; implies `--node uml`.
     #[arg(long, value_enum)]
     kernel: Option<KernelChoice>,
+    /// What is PID 1 on the node; systemd's implies `--node uml`.
+    #[arg(long, value_enum, default_value_t)]
+    init: Init,
     /// The node's memory in MiB.
     #[arg(long, default_value_t = 4096)]
     memory: u64,
@@ -135,14 +138,16 @@ enum Kernel {
 
 impl BootArguments {
     fn options(&self) -> Result<NodeOptions> {
-        let kind = match (self.node, self.kernel) {
-            (Some(Kernel::Host), Some(_)) => {
+        let kind = match (self.node, self.kernel, self.init) {
+            (Some(Kernel::Host), Some(_), _) => {
                 bail!("--kernel chooses a user-mode Linux kernel, and --node host runs this machine's")
             }
-            (Some(Kernel::Host), None) => NodeKind::Host,
-            (Some(Kernel::Uml), None) => NodeKind::Uml(KernelChoice::default()),
-            (Some(Kernel::Uml) | None, Some(kernel)) => NodeKind::Uml(kernel),
-            (None, None) => NodeKind::automatic(),
+            (Some(Kernel::Host), None, Init::Systemd) => {
+                bail!("--init systemd takes a kernel of its own, and --node host runs this machine's")
+            }
+            (Some(Kernel::Host), None, Init::Agent) => NodeKind::Host,
+            (None, None, Init::Agent) => NodeKind::automatic(),
+            (Some(Kernel::Uml) | None, kernel, init) => NodeKind::Uml(kernel.unwrap_or_default(), init),
         };
         let line = match self.containerd {
             Containerd::V2 => ContainerdLine::V2,

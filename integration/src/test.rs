@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::node::protocol::Ending;
-use crate::node::{Node, NodeOptions};
+use crate::node::{Init, Node, NodeOptions};
 use crate::progress::{self, Progress};
 use crate::setup;
 use crate::setup::cargo::{self, Executable, Kind};
@@ -19,16 +19,24 @@ const LOG_TAIL_BYTES: u64 = 6_000;
 /// The package whose `tests/` take a node with containerd for granted.
 const NODE_PACKAGE: &str = "integration";
 
-/// Files of other packages' `tests/` that a run on the node adds something to, and their arguments there.
-const ALSO_ON_THE_NODE: [(&str, &[&str]); 2] = [
-    // What this machine's cgroups have no controllers for is ignored here.
-    ("node_limits", &["--include-ignored"]),
-    // Another kernel, real controllers: cheap, and the root of everything else.
-    ("containers", &[]),
-];
+/// A file of `tests/` that says more, or is run otherwise, on a node than the table's defaults.
+struct OnNode {
+    /// The file's name, without `.rs`.
+    suite: &'static str,
+    init: Init,
+    /// For the test program.
+    arguments: &'static [&'static str],
+}
 
-/// Files of `tests/` that no machine of ours can run, and what they need.
-const NOT_RUN: [(&str, &str); 1] = [("node_systemd", "needs systemd as PID 1")];
+/// Which suite runs on which node, beside those of [`NODE_PACKAGE`]: without an entry, with the agent as PID 1.
+const ON_NODES: [OnNode; 3] = [
+    // What this machine's cgroups have no controllers for is ignored here.
+    OnNode { suite: "node_limits", init: Init::Agent, arguments: &["--include-ignored"] },
+    // Another kernel, real controllers: cheap, and the root of everything else.
+    OnNode { suite: "containers", init: Init::Agent, arguments: &[] },
+    // All of it is ignored where systemd is not PID 1.
+    OnNode { suite: "node_systemd", init: Init::Systemd, arguments: &["--include-ignored"] },
+];
 
 /// What to run.
 #[derive(Clone, Debug, Default)]
@@ -51,25 +59,43 @@ pub fn run(layout: &Layout, progress: &Progress, options: &NodeOptions, selectio
     if selection.suites.is_empty() {
         failed.extend(run_here(layout, &built)?);
     }
-    let on_node: Vec<_> = built.iter().filter(|suite| belongs_on_node(layout, suite, selection)).collect();
-    if on_node.is_empty() {
+    let on_nodes: Vec<_> = built.iter().filter(|suite| belongs_on_node(layout, suite, selection)).collect();
+    if on_nodes.is_empty() {
         bail!("there are no tests for the node");
     }
-    let node = Node::boot(layout, progress, options)?;
-    let failed_on_node = run_on_node(layout, &node, &on_node, &selection.arguments)?;
-    let logs = node.logs().to_owned();
-    if failed_on_node.is_empty() {
-        node.shutdown()?;
-    } else {
-        node.flush_logs()?;
-        show_containerd_log(&node);
-        drop(node);
-        failed.push(format!("on the node ({}): {}", logs.display(), failed_on_node.join(", ")));
+    let on_systemd = NodeOptions { kind: options.kind.with_systemd(), ..options.clone() };
+    // Where the caller asks for systemd, all that was selected runs there.
+    let (systemd, agent): (Vec<_>, Vec<_>) = on_nodes.into_iter().partition(|suite| {
+        options.kind == on_systemd.kind || on_node(suite).is_some_and(|entry| entry.init == Init::Systemd)
+    });
+    for (options, suites) in [(options, agent), (&on_systemd, systemd)] {
+        if !suites.is_empty() {
+            failed.extend(run_on_a_node(layout, progress, options, &suites, &selection.arguments)?);
+        }
     }
     if !failed.is_empty() {
         bail!("tests failed {}", failed.join("; "));
     }
     Ok(())
+}
+
+/// Boots a node for these suites; returns what failed.
+fn run_on_a_node(
+    layout: &Layout,
+    progress: &Progress,
+    options: &NodeOptions,
+    suites: &[&Executable],
+    arguments: &[String],
+) -> Result<Option<String>> {
+    let node = Node::boot(layout, progress, options)?;
+    let failed = run_suites(layout, &node, suites, arguments)?;
+    if failed.is_empty() {
+        node.shutdown()?;
+        return Ok(None);
+    }
+    node.flush_logs()?;
+    show_containerd_log(&node);
+    Ok(Some(format!("on the node ({}): {}", node.logs().display(), failed.join(", "))))
 }
 
 /// Builds once what runs here and on the node.
@@ -92,7 +118,11 @@ fn belongs_on_node(layout: &Layout, suite: &Executable, selection: &Selection) -
     suite.kind == Kind::IntegrationTest
         && (!selection.suites.is_empty()
             || suite.package == layout.workspace().join(NODE_PACKAGE)
-            || ALSO_ON_THE_NODE.iter().any(|(name, _)| *name == suite.name))
+            || on_node(suite).is_some())
+}
+
+fn on_node(suite: &Executable) -> Option<&'static OnNode> {
+    ON_NODES.iter().find(|entry| suite.kind == Kind::IntegrationTest && entry.suite == suite.name)
 }
 
 /// Runs unit tests, the other packages' `tests/` and the documentation's examples; returns what failed.
@@ -107,8 +137,7 @@ fn run_here(layout: &Layout, built: &[Executable]) -> Result<Vec<String>> {
             Kind::IntegrationTest => format!("{package}/tests/{}", test.name),
             Kind::UnitTests | Kind::Program => format!("{package}: unit tests of {}", test.name),
         };
-        if let Some((_, reason)) = not_run(test) {
-            eprintln!("  not run: {title} ({reason})");
+        if on_node(test).is_some_and(|entry| entry.init == Init::Systemd) {
             continue;
         }
         eprintln!("  here: {title}");
@@ -131,12 +160,8 @@ fn run_here(layout: &Layout, built: &[Executable]) -> Result<Vec<String>> {
     Ok(failed)
 }
 
-fn not_run(test: &Executable) -> Option<&'static (&'static str, &'static str)> {
-    NOT_RUN.iter().find(|(name, _)| test.kind == Kind::IntegrationTest && *name == test.name)
-}
-
 /// Returns the names of those that failed.
-fn run_on_node(
+fn run_suites(
     layout: &Layout,
     node: &Node,
     suites: &[&Executable],
@@ -154,7 +179,7 @@ fn run_on_node(
 
 fn run_suite(layout: &Layout, node: &Node, suite: &Executable, arguments: &[String]) -> Result<bool> {
     let program = suite.path.display().to_string();
-    let own = ALSO_ON_THE_NODE.iter().find(|(name, _)| *name == suite.name).map_or(&[][..], |(_, own)| *own);
+    let own = on_node(suite).map_or(&[][..], |entry| entry.arguments);
     let own = own.iter().map(|argument| (*argument).to_owned());
     let argv = std::iter::once(program).chain(own).chain(arguments.iter().cloned());
     let ending = node

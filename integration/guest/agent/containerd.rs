@@ -1,5 +1,6 @@
 //! Starts and stops the node's containerd and image registry, and knows when they are up: containerd tells the
-//! way a systemd service does (`NOTIFY_SOCKET`, `READY=1`), once every plugin is ready.
+//! way a systemd service does (`NOTIFY_SOCKET`, `READY=1`), once every plugin is ready. Where systemd is PID 1,
+//! containerd is its service (`containerd.service`).
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -12,10 +13,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use ballast_integration::node::protocol::Engine;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::systemd;
 
 const STATE: &str = "/run/ballast-node";
 const CGROUP: &str = "/sys/fs/cgroup/system.slice/containerd.service";
@@ -45,7 +48,7 @@ pub(crate) fn start_engine(engine: &Engine, path: &str, logs: &str) -> Result<()
     };
     let path = service_file();
     fs::write(&path, serde_json::to_vec(&service)?).with_context(|| format!("write {path}"))?;
-    start()?;
+    command("start")?;
     wait_for_registry(registry, engine).with_context(|| format!("see {logs}/registry.log"))
 }
 
@@ -85,6 +88,11 @@ fn wait_for_registry(mut registry: Child, engine: &Engine) -> Result<()> {
 /// `node-containerd <verb>`.
 pub(crate) fn command(verb: &str) -> Result<()> {
     match verb {
+        "run" => Err(become_containerd()),
+        "start" | "stop" | "restart" | "kill" if systemd::is_running() => {
+            let Service { log, .. } = Service::read()?;
+            systemd::containerd(verb).with_context(|| format!("see {log}"))
+        }
         "start" => start(),
         "stop" => stop(Signal::TERM),
         "kill" => stop(Signal::KILL),
@@ -93,28 +101,54 @@ pub(crate) fn command(verb: &str) -> Result<()> {
     }
 }
 
+impl Service {
+    fn read() -> Result<Self> {
+        let path = service_file();
+        match fs::read(&path) {
+            Ok(content) => serde_json::from_slice(&content).with_context(|| format!("read {path}")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("this node was booted without containerd")
+            }
+            Err(error) => Err(error).with_context(|| format!("read {path}")),
+        }
+    }
+
+    /// Its command line and environment, its output in its log.
+    fn containerd(&self) -> Result<Command> {
+        let log = append(&self.log)?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--config", &self.config])
+            .env("PATH", &self.path)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("duplicate containerd's log")?)
+            .stderr(log);
+        Ok(command)
+    }
+}
+
+/// Replaces this process, which systemd started, by containerd; returns when that cannot be.
+fn become_containerd() -> Error {
+    match Service::read().and_then(|service| service.containerd()) {
+        Ok(mut command) => {
+            Error::new(command.exec()).context(format!("run {}", command.get_program().display()))
+        }
+        Err(error) => error,
+    }
+}
+
 fn start() -> Result<()> {
-    let path = service_file();
-    let service: Service = match fs::read(&path) {
-        Ok(content) => serde_json::from_slice(&content).with_context(|| format!("read {path}"))?,
-        Err(error) if error.kind() == ErrorKind::NotFound => bail!("this node was booted without containerd"),
-        Err(error) => return Err(error).with_context(|| format!("read {path}")),
-    };
+    let service = Service::read()?;
     if let Some(pid) = running()? {
         bail!("containerd is running already (pid {})", pid.as_raw_nonzero());
     }
     let socket = format!("{STATE}/containerd-notify.sock");
     remove_if_present(&socket)?;
     let notify = UnixDatagram::bind(&socket).with_context(|| format!("bind {socket}"))?;
-    let log = append(&service.log)?;
-    let child = Command::new(&service.program)
-        .args(["--config", &service.config])
-        .env("PATH", &service.path)
+    let child = service
+        .containerd()?
         .env("NOTIFY_SOCKET", &socket)
         .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().context("duplicate containerd's log")?)
-        .stderr(log)
         .spawn()
         .with_context(|| format!("start {}", service.program))?;
     fs::create_dir_all(CGROUP).with_context(|| format!("create {CGROUP}"))?;

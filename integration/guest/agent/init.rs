@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, WaitOptions};
 
-use crate::mounts;
+use crate::{mounts, serve};
 
 /// Brings the node up, serves until the server ends, and powers off.
 pub(crate) fn run(channel: &str) -> Result<()> {
@@ -26,12 +26,24 @@ pub(crate) fn run_contained(channel: &str) -> Result<()> {
     serve(channel)
 }
 
+/// Serves as a service of systemd, which has mounted, named and enabled what it owns.
+pub(crate) fn run_as_service(channel: &str) -> Result<()> {
+    prepare_network()?;
+    prepare_kernel()?;
+    serve::serve(channel)
+}
+
 fn bring_up_and_serve(channel: &str) -> Result<()> {
     mounts::mount_devices()?;
     prepare_namespaces()?;
-    set_sysctl("vm/overcommit_memory", "1")?;
-    load_modules()?;
+    prepare_kernel()?;
     serve(channel)
+}
+
+/// What takes a kernel of the node's own.
+fn prepare_kernel() -> Result<()> {
+    set_sysctl("vm/overcommit_memory", "1")?;
+    load_modules()
 }
 
 /// What touches nothing beyond this process's namespaces.
@@ -39,6 +51,10 @@ fn prepare_namespaces() -> Result<()> {
     mounts::mount_kernel_filesystems()?;
     enable_controllers()?;
     rustix::system::sethostname(b"ballast-node").context("set the host name")?;
+    prepare_network()
+}
+
+fn prepare_network() -> Result<()> {
     set_sysctl("net/ipv4/ip_forward", "1")?;
     // What systemd sets: pods may ping without a capability.
     set_sysctl("net/ipv4/ping_group_range", "0 2147483647")

@@ -2,9 +2,11 @@
 //!
 //! * As PID 1 of a kernel, `node-agent <channel>`: mounts, then reaps, then powers off when the server ends.
 //! * As PID 1 of a process namespace, `node-agent contained <channel>`: the same, ending with the server.
+//! * As a service of systemd, `node-agent service <channel>`: serves on what systemd has set up.
 //! * `node-agent serve <channel>`: runs the host's commands; `<channel>` is a character device or `-` for
 //!   standard input and output.
-//! * `node-containerd start|stop|restart|kill` (the same binary by another name): for tests and people on the node.
+//! * `node-containerd start|stop|restart|kill` (the same binary by another name): for tests and people on the node;
+//!   `run` is for systemd.
 #![forbid(unsafe_code)]
 
 mod containerd;
@@ -12,6 +14,7 @@ mod init;
 mod mounts;
 mod serve;
 mod session;
+mod systemd;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,6 +40,7 @@ fn run(arguments: &[String]) -> Result<()> {
         (Some("node-containerd"), [verb]) => containerd::command(verb),
         (Some("node-containerd"), _) => bail!("usage: node-containerd start|stop|restart|kill"),
         (_, ["serve", channel]) => serve::serve(channel),
+        (_, ["service", channel]) => init::run_as_service(channel),
         (_, ["contained", channel]) if std::process::id() == 1 => init::run_contained(channel),
         // The kernel may have added arguments of its own.
         (_, [channel, ..]) if std::process::id() == 1 => init::run(channel),

@@ -3,10 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use ballast_integration::node::protocol::{BootConfig, Event, PREAMBLE, Request, read_frame, write_frame};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
@@ -112,8 +114,13 @@ fn open(channel: &str) -> Result<(File, File)> {
         let output = rustix::io::dup(rustix::stdio::stdout()).context("duplicate standard output")?;
         return Ok((File::from(input), File::from(output)));
     }
-    let device =
-        OpenOptions::new().read(true).write(true).open(channel).with_context(|| format!("open {channel}"))?;
+    // A service of systemd is the first process of its session; the channel must not become its terminal.
+    let device = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NOCTTY.bits().cast_signed())
+        .open(channel)
+        .with_context(|| format!("open {channel}"))?;
     match tcgetattr(&device) {
         Ok(mut attributes) => {
             attributes.make_raw();

@@ -42,10 +42,20 @@ const POWER_OFF_DEADLINE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 /// Whose kernel the node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeKind {
-    /// A user-mode Linux kernel of its own.
-    Uml(KernelChoice),
+    /// A user-mode Linux kernel of its own, and what is PID 1 on it.
+    Uml(KernelChoice, Init),
     /// This machine's, where [`host::check`] finds that it can.
     Host,
+}
+
+/// What is PID 1 on a node with a kernel of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Init {
+    /// The node's agent: up in two seconds, and cgroups belong to who makes them.
+    #[default]
+    Agent,
+    /// systemd, which owns the cgroups, as on most nodes of a cluster; the agent and containerd are its services.
+    Systemd,
 }
 
 impl NodeKind {
@@ -59,8 +69,17 @@ impl NodeKind {
             }
             Err(error) => {
                 eprintln!("  node: user-mode Linux, because this machine cannot be one: {error:#}");
-                Self::Uml(KernelChoice::default())
+                Self::Uml(KernelChoice::default(), Init::Agent)
             }
+        }
+    }
+
+    /// The same with systemd as PID 1, which takes a kernel of its own.
+    #[must_use]
+    pub fn with_systemd(self) -> Self {
+        match self {
+            Self::Uml(kernel, _) => Self::Uml(kernel, Init::Systemd),
+            Self::Host => Self::Uml(KernelChoice::default(), Init::Systemd),
         }
     }
 }
@@ -81,7 +100,7 @@ pub struct NodeOptions {
 impl Default for NodeOptions {
     fn default() -> Self {
         Self {
-            kind: NodeKind::Uml(KernelChoice::Fast),
+            kind: NodeKind::Uml(KernelChoice::Fast, Init::Agent),
             memory: 4 << 30,
             containerd: Some(ContainerdLine::V2),
             ballast: Source::default(),
@@ -109,10 +128,19 @@ struct HostPlace {
 /// A prepared place for a node.
 #[derive(Clone, Debug)]
 pub enum Place {
-    /// A user-mode Linux kernel.
-    Uml(Guest),
+    /// A user-mode Linux kernel, and what is PID 1 on it.
+    Uml(Guest, Init),
     /// This machine's kernel.
     Host(Tree),
+}
+
+impl Place {
+    fn init(&self) -> Init {
+        match self {
+            Self::Uml(_, init) => *init,
+            Self::Host(_) => Init::Agent,
+        }
+    }
 }
 
 /// How much the node may write to its memory-backed files, in bytes.
@@ -127,7 +155,7 @@ impl Node {
     /// The step that failed, with the path of its log.
     pub fn boot(layout: &Layout, progress: &Progress, options: &NodeOptions) -> Result<Self> {
         let place = match options.kind {
-            NodeKind::Uml(kernel) => Place::Uml(setup::guest(layout, progress, kernel)?),
+            NodeKind::Uml(kernel, init) => Place::Uml(setup::guest(layout, progress, kernel)?, init),
             NodeKind::Host => {
                 host::check().context("this machine's kernel cannot be the node's")?;
                 Place::Host(setup::tree(layout, progress)?)
@@ -153,7 +181,7 @@ impl Node {
         let logs = logs_of_next_boot(layout)?;
         let console_log = logs.join("console.log");
         let (command, host) = match place {
-            Place::Uml(guest) => (uml::command(guest, memory, scratch(memory)), None),
+            Place::Uml(guest, init) => (uml::command(guest, *init, memory, scratch(memory)), None),
             Place::Host(tree) => {
                 let host = HostPlace {
                     cgroup: HostCgroup::create(Some(memory + scratch(memory)))?,
@@ -227,11 +255,7 @@ fn boot_config(layout: &Layout, place: &Place, engine: Option<&setup::Engine>, l
         let programs = engine.tools.bin_directory().display().to_string();
         path.push(programs.clone());
         Engine {
-            config: match engine.line {
-                ContainerdLine::V2 => "/etc/containerd/config.toml",
-                ContainerdLine::V1_7 => "/etc/containerd/config-1.7.toml",
-            }
-            .to_owned(),
+            config: rootfs::containerd_configuration_path(engine.line, place.init()),
             directory: engine.tools.containerd_directory(engine.line).display().to_string(),
             registry: vec![
                 format!("{programs}/registry"),
@@ -247,7 +271,7 @@ fn boot_config(layout: &Layout, place: &Place, engine: Option<&setup::Engine>, l
 fn share(place: &Place, host: &Path, node: &Path, writable: bool) -> Share {
     let below = |root: &str| format!("{root}{}", host.display());
     let source = match place {
-        Place::Uml(_) => ShareSource::Hostfs(below(uml::HOSTFS_ROOT)),
+        Place::Uml(..) => ShareSource::Hostfs(below(uml::HOSTFS_ROOT)),
         Place::Host(_) => ShareSource::Bind(below(host::MACHINE_ROOT)),
     };
     Share { source, path: node.display().to_string(), writable }

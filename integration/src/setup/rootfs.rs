@@ -12,7 +12,9 @@ use super::kernel::Kernel;
 use super::layout::Layout;
 use super::mirror;
 use crate::images;
+use crate::node::Init;
 use crate::progress::Progress;
+use crate::tools::ContainerdLine;
 
 /// The Debian release that the node runs.
 pub(crate) const SUITE: &str = "trixie";
@@ -49,6 +51,38 @@ pub(crate) const REGISTRY_ADDRESS: &str = "127.0.0.1:5000";
 pub(crate) const REGISTRY_ROOT: &str = "/srv/registry";
 /// The registry's configuration file on the node.
 pub(crate) const REGISTRY_CONFIGURATION_PATH: &str = "/etc/registry.yml";
+
+/// containerd's configurations, and those of the same names for systemd as PID 1.
+const CONTAINERD_CONFIGURATIONS: &str = "etc/containerd";
+const CONTAINERD_CONFIGURATIONS_FOR_SYSTEMD: &str = "etc/containerd-systemd";
+
+/// containerd's configuration file on the node.
+pub(crate) fn containerd_configuration_path(line: ContainerdLine, init: Init) -> String {
+    let directory = match init {
+        Init::Agent => CONTAINERD_CONFIGURATIONS,
+        Init::Systemd => CONTAINERD_CONFIGURATIONS_FOR_SYSTEMD,
+    };
+    format!("/{directory}/{}", containerd_configuration_name(line))
+}
+
+fn containerd_configuration_name(line: ContainerdLine) -> &'static str {
+    match line {
+        ContainerdLine::V2 => "config.toml",
+        ContainerdLine::V1_7 => "config-1.7.toml",
+    }
+}
+
+/// Derives what differs: the cgroup driver of each runtime.
+fn write_configurations_for_systemd(stage: &Path) -> Result<()> {
+    for line in [ContainerdLine::V2, ContainerdLine::V1_7] {
+        let name = containerd_configuration_name(line);
+        let path = stage.join(CONTAINERD_CONFIGURATIONS).join(name);
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text = text.replace("SystemdCgroup = false", "SystemdCgroup = true");
+        write(stage, &format!("{CONTAINERD_CONFIGURATIONS_FOR_SYSTEMD}/{name}"), &text)?;
+    }
+    Ok(())
+}
 
 fn registry_configuration() -> String {
     images::registry_configuration(REGISTRY_ROOT, REGISTRY_ADDRESS)
@@ -105,7 +139,7 @@ pub fn prepare_tree(layout: &Layout, progress: &Progress) -> Result<PathBuf> {
 pub fn prepare_files(layout: &Layout, progress: &Progress, agent: &Path) -> Result<PathBuf> {
     let source = layout.workspace().join("integration/guest/files");
     let key = Key::default()
-        .with("1")
+        .with("2")
         .with_tree(&source)?
         .with_tree(agent)?
         .with(images::hosts_toml(REGISTRY_ADDRESS))
@@ -120,6 +154,7 @@ pub fn prepare_files(layout: &Layout, progress: &Progress, agent: &Path) -> Resu
             log.run(Command::new("cp").args(copy).arg(&source).arg(&fresh))?;
             write(&fresh, images::HOSTS_TOML_PATH, &images::hosts_toml(REGISTRY_ADDRESS))?;
             write(&fresh, REGISTRY_CONFIGURATION_PATH, &registry_configuration())?;
+            write_configurations_for_systemd(&fresh)?;
             log.run(Command::new("install").arg("-D").arg(agent).arg(fresh.join("usr/sbin/node-agent")))?;
             let link = fresh.join("usr/local/bin/node-containerd");
             log.run(Command::new("install").arg("-d").arg(fresh.join("usr/local/bin")))?;
