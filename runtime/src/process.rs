@@ -11,6 +11,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fchown, fstat, open};
 use rustix::io::Errno;
 use rustix::process::{PidfdGetfdFlags, Signal, pidfd_getfd};
+use std::sync::{Mutex, PoisonError};
 
 const PEER: &str = "the new process";
 
@@ -40,7 +41,7 @@ impl ProcessIo {
         self,
         user: (u32, u32),
         maps: Option<IdMaps<'_>>,
-        descriptors: &mut Descriptors,
+        descriptors: &mut Descriptors<'_>,
     ) -> Result<StdioPlan, Error> {
         let [stdin, stdout, stderr] = match self {
             Self::Terminal { size } => return Ok(StdioPlan::Terminal { size }),
@@ -74,14 +75,24 @@ fn give_fifo_to(stream: &OwnedFd, (uid, gid): (u32, u32)) -> Result<(), Errno> {
     fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
 }
 
-/// A process that was spawned: parked just before its `execve` until [`Process::start`].
+/// A process that was spawned. [`Process::start`] takes it to its `execve`.
 #[derive(Debug)]
 pub struct Process {
     pid: u32,
     pidfd: OwnedFd,
     control: Channel,
-    terminal: Option<OwnedFd>,
+    before_execve: BeforeExecve,
+    terminal: Mutex<Option<OwnedFd>>,
     listener: Option<ListenerTarget>,
+}
+
+/// What a process does on its way to `execve`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BeforeExecve {
+    /// It stops when everything else is done, until it is released: containerd's Create and Start are two calls.
+    Parks,
+    /// It goes straight on.
+    GoesOn,
 }
 
 /// Where the descriptor of a seccomp notifier goes, and the state that goes with it.
@@ -100,7 +111,8 @@ impl Process {
         rootfs_mounted: impl FnOnce(u32) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let Spawned { pid, pidfd, control } = spawned;
-        let mut process = Self { pid, pidfd, control, terminal: None, listener };
+        let terminal = Mutex::default();
+        let process = Self { pid, pidfd, control, before_execve: BeforeExecve::Parks, terminal, listener };
         match process.wait_until_parked(rootfs_mounted) {
             Ok(()) => Ok(process),
             Err(error) => {
@@ -110,15 +122,19 @@ impl Process {
         }
     }
 
-    fn wait_until_parked(
-        &mut self,
-        rootfs_mounted: impl FnOnce(u32) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    /// Takes over a process that does not park.
+    pub(crate) fn under_way(spawned: Spawned, listener: Option<ListenerTarget>) -> Self {
+        let Spawned { pid, pidfd, control } = spawned;
+        let terminal = Mutex::default();
+        Self { pid, pidfd, control, before_execve: BeforeExecve::GoesOn, terminal, listener }
+    }
+
+    fn wait_until_parked(&self, rootfs_mounted: impl FnOnce(u32) -> Result<(), Error>) -> Result<(), Error> {
         let mut rootfs_mounted = Some(rootfs_mounted);
         loop {
             match self.receive()? {
                 (ChildMessage::Ready, _) => return Ok(()),
-                (ChildMessage::Terminal, descriptors) => self.terminal = descriptors.into_iter().next(),
+                (ChildMessage::Terminal, descriptors) => self.keep_terminal(descriptors),
                 (ChildMessage::RootfsMounted, _) => {
                     if let Some(run) = rootfs_mounted.take() {
                         run(self.pid)?;
@@ -131,19 +147,22 @@ impl Process {
         }
     }
 
-    /// Lets the process go on to its `execve`; returns when that has succeeded.
+    /// Lets the process go on to its `execve` if it waits for that; returns when the `execve` has succeeded.
     ///
     /// # Errors
     /// The step that failed, for example that the file is no executable for this machine. The process then ends and is to
     /// be reaped as any other.
     pub fn start(&self) -> Result<(), Error> {
-        self.release()?;
+        if self.before_execve == BeforeExecve::Parks {
+            self.release()?;
+        }
         loop {
             match self.receive() {
                 // The channel is close-on-exec: its end is the success.
                 Err(Error::Channel { source: ChannelError::Closed, .. }) => return Ok(()),
                 Err(error) => return Err(error),
                 Ok((ChildMessage::Failed(error), _)) => return Err(error.into()),
+                Ok((ChildMessage::Terminal, descriptors)) => self.keep_terminal(descriptors),
                 Ok((ChildMessage::SeccompListener { descriptor }, _)) => {
                     self.hand_over_listener(descriptor)?;
                     self.release()?;
@@ -172,9 +191,13 @@ impl Process {
         self.pidfd.as_fd()
     }
 
-    /// The master of its pty, once.
-    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
-        self.terminal.take()
+    /// The master of its pty, once. A container's first process has it from the beginning, others when they have started.
+    pub fn take_terminal(&self) -> Option<OwnedFd> {
+        self.terminal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep_terminal(&self, descriptors: Vec<OwnedFd>) {
+        *self.terminal.lock().unwrap_or_else(PoisonError::into_inner) = descriptors.into_iter().next();
     }
 
     /// Sends it a signal. Does not block.

@@ -3,7 +3,6 @@
 use super::{Context, Control, Never, identity, program, terminal};
 use crate::error::{StepContext, StepError};
 use crate::plan::wire::{ExecPlan, StdioPlan};
-use crate::spawn::ChildMessage;
 use crate::sys;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -18,6 +17,10 @@ pub(super) fn run(plan: &ExecPlan, context: &Context<'_>, control: &Control) -> 
 
 fn recipe(plan: &ExecPlan, context: &Context<'_>, control: &Control) -> Result<Never, StepError> {
     identity::new_session(&plan.process)?;
+    if let Some(adjustment) = plan.oom_score_adjustment {
+        // While still in the host's user namespace: lowering takes CAP_SYS_RESOURCE there.
+        identity::adjust_oom_score(context, adjustment)?;
+    }
     // All at once, so that no moment exists with half of them. The mount namespace brings the container's root along.
     move_into_thread_name_spaces(
         context.descriptor(plan.target)?,
@@ -41,8 +44,7 @@ fn recipe(plan: &ExecPlan, context: &Context<'_>, control: &Control) -> Result<N
     terminal::connect(&plan.process.stdio, terminal, context)?;
     let program = program::find(&plan.process)?;
     sys::close_on_exec_from(3).step(|| "close_range".into())?;
-    control.rendezvous(&ChildMessage::Ready, &[])?;
-
+    // No stop here: Start is one call, and what it reports is the outcome of the execve.
     identity::confine(&plan.process, control)?;
     Err(program.execute())
 }

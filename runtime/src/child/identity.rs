@@ -36,6 +36,12 @@ pub(super) fn new_session(plan: &ProcessPlan) -> Result<(), StepError> {
     }
 }
 
+/// Sets how willingly the kernel kills the process when memory runs out.
+pub(super) fn adjust_oom_score(context: &Context<'_>, adjustment: i32) -> Result<(), StepError> {
+    write_own(context.procfs, "oom_score_adj", &adjustment.to_string())
+        .step(|| format!("write {adjustment} to /proc/self/oom_score_adj"))
+}
+
 /// After entering a user namespace: becomes its root, so that what is made from now on belongs to the container.
 pub(super) fn become_namespace_root() -> Result<(), StepError> {
     set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
@@ -109,15 +115,18 @@ fn set_scheduling(plan: &ProcessPlan) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Asks the security module to switch with the next `execve`. Written through our own procfs: by the container's, a mount
-/// could redirect it to another file (CVE-2019-19921, CVE-2025-52881).
+/// Writes a file of the calling process in our own procfs: in the container's, a mount could redirect the write to another
+/// file (CVE-2019-19921, CVE-2025-52881).
+fn write_own(procfs: BorrowedFd<'_>, file: &str, content: &str) -> Result<(), Errno> {
+    let path = format!("thread-self/{file}");
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let file = openat2(procfs, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    rustix::io::write(&file, content.as_bytes()).map(drop)
+}
+
+/// Asks the security module to switch with the next `execve`.
 fn write_label(procfs: BorrowedFd<'_>, label: &ExecLabel) -> Result<(), StepError> {
-    let write = |file: &str| -> Result<(), Errno> {
-        let path = format!("thread-self/attr/{file}");
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        let file = openat2(procfs, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
-        rustix::io::write(&file, label.content.as_bytes()).map(drop)
-    };
+    let write = |file: &str| write_own(procfs, &format!("attr/{file}"), &label.content);
     let file = label.file.to_string_lossy();
     let result = match (write(&file), file.rsplit_once('/')) {
         // Kernels before 5.8 have no directory per module.

@@ -163,8 +163,7 @@ impl Made {
         )?;
         let cgroup = self.cgroup.as_ref().ok_or(Error::ProcessFinished)?;
 
-        let spawned =
-            runtime.spawner().spawn(order.plan, order.descriptors, Some(duplicate(cgroup.as_fd())?))?;
+        let spawned = runtime.spawner().spawn(order.plan, order.descriptors, cgroup.as_fd())?;
         // systemd would have removed a scope without a process; from here on the container has one.
         drop(placeholder);
         let hooks = &order.runtime_hooks;
@@ -245,7 +244,7 @@ impl Made {
 /// The finished plan, with what goes beside it.
 struct Order {
     plan: Plan,
-    descriptors: Descriptors,
+    descriptors: Descriptors<'static>,
     namespaces: ContainerNamespaces,
     defaults: ProcessDefaults,
     cgroup_path: CgroupPath,
@@ -321,7 +320,7 @@ fn early_statistics(cgroup: &Cgroup, path: &CgroupPath) -> Result<Option<Statist
     path.is_owned_by_systemd().then(|| StatisticsReader::new(cgroup)).transpose().map_err(Error::from)
 }
 
-pub(super) fn duplicate(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+fn duplicate(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     Ok(fcntl_dupfd_cloexec(descriptor, 3).call("fcntl", || "F_DUPFD_CLOEXEC".into())?)
 }
 
@@ -356,7 +355,7 @@ fn user_namespace(runtime: &Runtime, planned: Option<UserNamespace<'_>>) -> Resu
 fn namespace_plan(
     namespaces: Namespaces<'_>,
     user: Option<OwnedFd>,
-    descriptors: &mut Descriptors,
+    descriptors: &mut Descriptors<'_>,
 ) -> NamespacePlan {
     NamespacePlan {
         user: user.map(|namespace| descriptors.add(namespace)),
@@ -394,7 +393,7 @@ fn container_namespaces(namespaces: &Namespaces<'_>) -> ContainerNamespaces {
     }
 }
 
-fn plan_rootfs(spec: &Spec, path: &Path, descriptors: &mut Descriptors) -> Result<RootfsPlan, Error> {
+fn plan_rootfs(spec: &Spec, path: &Path, descriptors: &mut Descriptors<'_>) -> Result<RootfsPlan, Error> {
     let propagation =
         spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref()).unwrap_or_default();
     let propagation = match propagation {

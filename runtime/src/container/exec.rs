@@ -1,7 +1,7 @@
 //! Exec: one more process in a container that runs.
 
 use super::Container;
-use super::create::{duplicate, with_console_size};
+use super::create::with_console_size;
 use crate::error::Error;
 use crate::plan::plan_process;
 use crate::plan::wire::{ExecPlan, Plan};
@@ -10,32 +10,25 @@ use crate::spawn::Descriptors;
 use rustix::fd::AsFd;
 
 impl Container {
-    /// Spawns a process in the container, parked just before its `execve`.
+    /// Spawns a process in the container, on its way to its `execve`: what keeps it from there is [`Process::start`]'s error.
     ///
     /// # Errors
-    /// What is wrong with `process`, or the step that failed; nothing of the process is left then.
+    /// What is wrong with `process`, or why it could not be cloned; nothing of the process is left then.
     pub fn exec(&self, process: &oci_spec::runtime::Process, io: ProcessIo) -> Result<Process, Error> {
         let mut descriptors = Descriptors::default();
         let user = (process.user().uid(), process.user().gid());
         let stdio =
             with_console_size(io, process).plan(user, self.process_defaults.maps(), &mut descriptors)?;
         let process_plan = plan_process(process, self.process_defaults.surroundings(), stdio)?;
-        let target = descriptors.add(duplicate(self.init.as_fd())?);
+        let target = descriptors.lend(self.init.as_fd());
         let plan = Plan::Exec(Box::new(ExecPlan {
             target,
             namespaces: self.namespaces.joined_by_exec,
             pid_namespace: self.namespaces.other_pid.then_some(target),
+            oom_score_adjustment: process.oom_score_adj(),
             process: process_plan,
         }));
-        let spawned =
-            self.runtime.spawner().spawn(plan, descriptors, Some(duplicate(self.cgroup.as_fd())?))?;
-        let pid = spawned.pid;
-        let parked = Process::park(spawned, self.process_defaults.listener_target(&self.state), |_| Ok(()))?;
-        if let Some(adjustment) = process.oom_score_adj() {
-            self.runtime
-                .write_proc(pid, "oom_score_adj", &adjustment.to_string())
-                .inspect_err(|_| parked.destroy())?;
-        }
-        Ok(parked)
+        let spawned = self.runtime.spawner().spawn(plan, descriptors, self.cgroup.as_fd())?;
+        Ok(Process::under_way(spawned, self.process_defaults.listener_target(&self.state)))
     }
 }

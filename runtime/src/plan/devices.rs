@@ -27,7 +27,7 @@ const DEFAULT_DEVICES: [(&str, u32, u32); 6] = [
 pub(crate) fn plan_devices(
     spec: &Spec,
     in_user_namespace: bool,
-    descriptors: &mut Descriptors,
+    descriptors: &mut Descriptors<'_>,
 ) -> Result<Vec<DevicePlan>, PlanError> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let binds_dev = mounts.iter().any(|mount| {
@@ -83,7 +83,7 @@ fn make_node(field: &str, device: &LinuxDevice) -> Result<DeviceNode, PlanError>
     })
 }
 
-fn bind_node(field: &str, path: &Path, descriptors: &mut Descriptors) -> Result<DeviceNode, PlanError> {
+fn bind_node(field: &str, path: &Path, descriptors: &mut Descriptors<'_>) -> Result<DeviceNode, PlanError> {
     let tree = open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
         .map_err(|errno| PlanError::Unusable {
             field: field.to_owned(),

@@ -30,7 +30,7 @@ pub(crate) fn plan_mounts(
     spec: &Spec,
     bundle: &Path,
     binder: &impl Binder,
-    descriptors: &mut Descriptors,
+    descriptors: &mut Descriptors<'_>,
 ) -> Result<Vec<MountPlan>, crate::Error> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     mounts
@@ -100,7 +100,7 @@ fn plan_bind(
     options: &MountOptions,
     bundle: &Path,
     binder: &impl Binder,
-    descriptors: &mut Descriptors,
+    descriptors: &mut Descriptors<'_>,
 ) -> Result<MountPlan, crate::Error> {
     if let Some(option) = options.data.first() {
         return Err(

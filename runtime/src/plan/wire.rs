@@ -38,6 +38,8 @@ pub(crate) struct ExecPlan {
     pub(crate) namespaces: u32,
     /// The pid namespace to be born in, when it is not the shim's.
     pub(crate) pid_namespace: Option<Descriptor>,
+    /// For `/proc/self/oom_score_adj`.
+    pub(crate) oom_score_adjustment: Option<i32>,
     pub(crate) process: ProcessPlan,
 }
 

@@ -52,12 +52,37 @@ impl Drop for Placeholder {
 
 /// Descriptors that travel beside a plan, each added once and referred to by its position.
 #[derive(Debug, Default)]
-pub(crate) struct Descriptors(Vec<OwnedFd>);
+pub(crate) struct Descriptors<'lender>(Vec<Carried<'lender>>);
 
-impl Descriptors {
+#[derive(Debug)]
+enum Carried<'lender> {
+    Given(OwnedFd),
+    Lent(BorrowedFd<'lender>),
+}
+
+impl<'lender> Descriptors<'lender> {
+    /// Adds one that is closed here when the message is sent.
     pub(crate) fn add(&mut self, descriptor: OwnedFd) -> Descriptor {
+        self.carry(Carried::Given(descriptor))
+    }
+
+    /// Adds one that its owner keeps.
+    pub(crate) fn lend(&mut self, descriptor: BorrowedFd<'lender>) -> Descriptor {
+        self.carry(Carried::Lent(descriptor))
+    }
+
+    fn carry(&mut self, descriptor: Carried<'lender>) -> Descriptor {
         self.0.push(descriptor);
         Descriptor(self.0.len() - 1)
+    }
+}
+
+impl AsFd for Carried<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Given(descriptor) => descriptor.as_fd(),
+            Self::Lent(descriptor) => *descriptor,
+        }
     }
 }
 
@@ -93,14 +118,14 @@ impl Spawner {
     }
 
     /// Clones a process that runs `plan` in `cgroup`. The shim is its parent.
-    pub(crate) fn spawn(
+    pub(crate) fn spawn<'lender>(
         &self,
         plan: Plan,
-        mut descriptors: Descriptors,
-        cgroup: Option<OwnedFd>,
+        mut descriptors: Descriptors<'lender>,
+        cgroup: BorrowedFd<'lender>,
     ) -> Result<Spawned, Error> {
         let (control, theirs) = Channel::pair().map_err(|source| Error::Channel { peer: PEER, source })?;
-        let cgroup = cgroup.map(|cgroup| descriptors.add(cgroup));
+        let cgroup = descriptors.lend(cgroup);
         descriptors.add(theirs.into_descriptor());
         let (reply, received) = self.ask(&Request::Spawn { plan, cgroup }, descriptors)?;
         let mut received = received.into_iter();
@@ -141,7 +166,7 @@ impl Spawner {
         }
     }
 
-    fn ask(&self, request: &Request, descriptors: Descriptors) -> Result<(Reply, Vec<OwnedFd>), Error> {
+    fn ask(&self, request: &Request, descriptors: Descriptors<'_>) -> Result<(Reply, Vec<OwnedFd>), Error> {
         let channel = self.lock();
         let borrowed: Vec<_> = descriptors.0.iter().map(AsFd::as_fd).collect();
         let context = |source| Error::Channel { peer: PEER, source };

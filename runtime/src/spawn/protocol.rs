@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Request {
     /// Clone a process and let it run the plan. Its end of the control channel is the last descriptor. Answered by
     /// `Spawned`.
-    Spawn { plan: Plan, cgroup: Option<Descriptor> },
+    Spawn { plan: Plan, cgroup: Descriptor },
     /// Clone a process that does nothing until the other end of the last descriptor, a channel, is closed. Answered by
     /// `Spawned`.
     Hold,

@@ -100,7 +100,7 @@ struct Spawn<'a> {
     descriptors: Vec<OwnedFd>,
     /// The new process takes it; there is one of it in every copy of this memory.
     control: RefCell<Option<Channel>>,
-    cgroup: Option<Descriptor>,
+    cgroup: Descriptor,
 }
 
 impl Spawn<'_> {
@@ -190,8 +190,8 @@ impl Spawn<'_> {
             Plan::Init(init) => init.namespaces.new,
             Plan::Exec(_) => 0,
         };
-        let cgroup = self.cgroup.map(|cgroup| self.descriptor(cgroup)).transpose()?;
-        match sys::clone3(CloneFlags::PARENT.with(CloneFlags::namespaces(new)), cgroup) {
+        let cgroup = self.descriptor(self.cgroup)?;
+        match sys::clone3(CloneFlags::PARENT.with(CloneFlags::namespaces(new)), Some(cgroup)) {
             Ok(Forked::Child) => self.run(plan),
             Ok(Forked::Parent { pid, pidfd }) => Ok((pid, pidfd)),
             Err(errno) => {

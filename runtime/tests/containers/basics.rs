@@ -122,7 +122,7 @@ fn terminal(runtime: &Arc<Runtime>) {
     let bundle =
         Bundle::new("tty; stty size; read line; echo got $line; test -c /dev/console && echo console")
             .set("/process/consoleSize", json!({"height": 30, "width": 100}));
-    let (container, mut process) = bundle.create(runtime, ProcessIo::Terminal { size: None }).unwrap();
+    let (container, process) = bundle.create(runtime, ProcessIo::Terminal { size: None }).unwrap();
     let mut master = std::fs::File::from(process.take_terminal().expect("a terminal"));
     process.start().unwrap();
     master.write_all(b"hello\n").unwrap();

@@ -80,7 +80,7 @@ fn working_directory_escape(runtime: &Arc<Runtime>) {
 }
 
 fn own_binary(runtime: &Arc<Runtime>) {
-    // A container that shares the host's pid namespace watches an exec arrive and looks at its program.
+    // A container that shares the host's pid namespace watches another one arrive and looks at its program.
     let bundle = Bundle::idle();
     let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
     init.start().unwrap();
@@ -89,15 +89,17 @@ fn own_binary(runtime: &Arc<Runtime>) {
         "args": ["sh", "-c", "for p in /proc/[0-9]*; do readlink $p/exe; done"]
     }))
     .unwrap();
-    let parked = container.exec(&watch, Streams::new().io()).unwrap();
+    let arriving = Bundle::idle();
+    let (other_container, parked) = arriving.create(runtime, Streams::new().io()).unwrap();
     let streams = Streams::new();
     let watcher = container.exec(&watch, streams.io()).unwrap();
     watcher.start().unwrap();
     let outcome = streams.wait(&watcher);
     // The parked one is there to be found; without CAP_SYS_PTRACE its program is not.
     assert!(!outcome.stdout.contains("containers-"), "{outcome:?}");
-    container.signal_all(9).unwrap();
-    wait(&parked);
-    wait(&init);
-    container.delete().unwrap();
+    for (container, init) in [(container, init), (other_container, parked)] {
+        container.signal_all(9).unwrap();
+        wait(&init);
+        container.delete().unwrap();
+    }
 }

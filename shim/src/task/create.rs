@@ -15,7 +15,7 @@ use super::{
     errors::TaskError,
     exit,
     oom::OomWatch,
-    process::{StreamsOfProcess, Watched, destroy, watch},
+    process::{StreamsOfProcess, Watched, connect, destroy, watch},
     state::ContainerState,
 };
 use crate::{
@@ -45,8 +45,10 @@ pub(super) async fn create(
 
     // Until the new process is registered; the runtime waits for its hooks meanwhile.
     let _spawning = context.reaper.spawning();
-    let (new_container, mut process, opened) = spawn(context, &request, options, &streams).await?;
-    let exit = match watch(&mut process, opened, &context.reaper) {
+    let (new_container, process, opened) = spawn(context, &request, options, &streams).await?;
+    let watched = watch(&process, &context.reaper)
+        .and_then(|exit| connect(&process, opened, &exit).map(|connected| (exit, connected)));
+    let exit = match watched {
         Ok((exit, connected)) => {
             streams.opened(connected);
             exit

@@ -10,11 +10,11 @@ use super::{
     container::Container,
     errors::TaskError,
     exit::{self, LiveExec},
-    process::{StreamsOfProcess, Watched, destroy, watch},
+    process::{StreamsOfProcess, Watched, connect, destroy, kill, watch},
     state::{ContainerState, ExecState, Refusal, StateName},
 };
 use crate::{
-    io::{LoggerIdentity, Stdio, TerminalSize},
+    io::{LoggerIdentity, Opened, Stdio, TerminalSize},
     reaper::Exit,
 };
 
@@ -94,9 +94,10 @@ impl Exec {
 
     async fn spawn_and_start(self: &Arc<Self>, container: &Arc<Container>) -> Result<u32, TaskError> {
         let live = LiveExec::enter(container).map_err(|refusal| self.refused(refusal))?;
-        let watched = self.spawn(container).await?;
-        let process = Arc::clone(&watched.process);
-        container.blocking("start process", move || process.start()).await?;
+        let (watched, opened) = self.run(container).await?;
+        let streams =
+            connect(&watched.process, opened, &watched.exit).inspect_err(|_| kill(&watched.process))?;
+        self.streams.opened(streams);
         let pid = watched.process.pid();
         let exit = watched.exit.clone();
         // Cannot be set already: the state lets one start through.
@@ -112,37 +113,26 @@ impl Exec {
         Ok(pid)
     }
 
-    async fn spawn(self: &Arc<Self>, container: &Container) -> Result<Watched, TaskError> {
+    /// Opens the streams, spawns, and waits for the `execve`, in one go on a thread that may block.
+    async fn run(self: &Arc<Self>, container: &Container) -> Result<(Watched, Opened), TaskError> {
         const OPERATION: &str = "exec in container";
-        let reaper = &container.context.reaper;
-        // Until the new process is registered.
-        let _spawning = reaper.spawning();
         let identity = LoggerIdentity { id: self.id.clone(), namespace: container.context.namespace.clone() };
-        let (this, in_container, its_reaper) =
-            (Arc::clone(self), Arc::clone(&container.runtime), reaper.clone());
-        let spawn = move || {
-            let (io, opened) = this.streams.open(&identity, &its_reaper)?;
-            let process = in_container
-                .exec(&this.spec, io)
-                .map_err(|source| TaskError::Runtime { operation: OPERATION, source })?;
-            Ok::<_, TaskError>((process, opened))
+        let reaper = container.context.reaper.clone();
+        let (this, in_container) = (Arc::clone(self), Arc::clone(&container.runtime));
+        let run = move || {
+            let failed = |source| TaskError::Runtime { operation: OPERATION, source };
+            // Until the new process is watched, not longer: its execve may take as long as its file system likes.
+            let spawning = reaper.spawning();
+            let (io, opened) = this.streams.open(&identity, &reaper)?;
+            let process = in_container.exec(&this.spec, io).map_err(failed)?;
+            let exit = watch(&process, &reaper).inspect_err(|_| destroy(&process))?;
+            drop(spawning);
+            process.start().map_err(failed).inspect_err(|_| kill(&process))?;
+            Ok((Watched { process: Arc::new(process), exit }, opened))
         };
-        let (mut process, opened) = tokio::task::spawn_blocking(spawn)
+        tokio::task::spawn_blocking(run)
             .await
-            .map_err(|source| TaskError::Lost { operation: OPERATION, source })??;
-        match watch(&mut process, opened, reaper) {
-            Ok((exit, streams)) => {
-                self.streams.opened(streams);
-                Ok(Watched { process: Arc::new(process), exit })
-            }
-            Err(error) => {
-                let destroyed = tokio::task::spawn_blocking(move || destroy(&process)).await;
-                if let Err(error) = destroyed {
-                    tracing::error!(%error, "end a process that cannot be watched");
-                }
-                Err(error)
-            }
-        }
+            .map_err(|source| TaskError::Lost { operation: OPERATION, source })?
     }
 
     pub(super) async fn signal(&self, signal: i32) -> Result<(), TaskError> {

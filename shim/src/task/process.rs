@@ -19,29 +19,33 @@ pub(super) struct Watched {
     pub(super) exit: ExitReceiver,
 }
 
-/// Watches a parked process and connects its streams. On the event loop. After a failure it is to be [destroyed](destroy).
-pub(super) fn watch(
-    process: &mut Process,
-    opened: Opened,
-    reaper: &Reaper,
-) -> Result<(ExitReceiver, Streams), TaskError> {
-    let exit = reaper
+/// Watches a new process. After a failure it is to be [destroyed](destroy).
+pub(super) fn watch(process: &Process, reaper: &Reaper) -> Result<ExitReceiver, TaskError> {
+    reaper
         .register(process.pid(), process.pidfd())
-        .map_err(|source| TaskError::Watch { pid: process.pid(), source })?;
+        .map_err(|source| TaskError::Watch { pid: process.pid(), source })
+}
+
+/// Connects the streams of a process that is watched.
+pub(super) fn connect(process: &Process, opened: Opened, exit: &ExitReceiver) -> Result<Streams, TaskError> {
     let mut ended = exit.clone();
     let ended = async move {
         ended.wait().await;
     };
-    let streams = opened.attach(process.take_terminal(), ended)?;
-    Ok((exit, streams))
+    Ok(opened.attach(process.take_terminal(), ended)?)
+}
+
+/// Kills a process that is watched, and so will be reaped.
+pub(super) fn kill(process: &Process) {
+    if let Err(error) = process.signal(rustix::process::Signal::KILL.as_raw()) {
+        tracing::debug!(pid = process.pid(), error = ballast_runtime::report(&error), "kill");
+    }
 }
 
 /// Ends a process that nobody watches. Blocks until it is gone.
 pub(super) fn destroy(process: &Process) {
     use rustix::event::{PollFd, PollFlags, poll};
-    if let Err(error) = process.signal(rustix::process::Signal::KILL.as_raw()) {
-        tracing::debug!(pid = process.pid(), error = ballast_runtime::report(&error), "kill");
-    }
+    kill(process);
     let mut ended = [PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN)];
     if let Err(error) = rustix::io::retry_on_intr(|| poll(&mut ended, None)) {
         tracing::debug!(pid = process.pid(), %error, "wait for the end of a process");
