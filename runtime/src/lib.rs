@@ -11,6 +11,7 @@ mod error;
 pub mod features;
 mod hooks;
 mod plan;
+pub mod proc_view;
 mod process;
 mod record;
 mod rootfs;
