@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::memory_qos::KernelVersion;
 use crate::path::PathFault;
 use crate::systemd::SystemdError;
 
@@ -119,6 +120,27 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// An annotation that asks for what cannot be given.
+    #[error("annotation {name} = {value:?} {reason}")]
+    Annotation {
+        /// The annotation's name.
+        name: String,
+        /// Its value.
+        value: String,
+        /// Why it is refused, to be read after the value.
+        reason: &'static str,
+    },
+
+    /// The policy throttles, and this kernel cannot do that without the danger of a stall.
+    #[error(
+        "memory.high is not derived from throttling_factor: Linux {}.{} can stall a container that exceeds it, which \
+         takes 5.9 or newer to avoid", kernel.major, kernel.minor
+    )]
+    UnsafeThrottling {
+        /// The running kernel.
+        kernel: KernelVersion,
+    },
+
     /// `checkBeforeUpdate` was set and the new limit is below what is in use.
     #[error("memory limit {limit} bytes is below the {usage} bytes in use in {}", cgroup.display())]
     MemoryInUse {
@@ -190,12 +212,15 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Path { .. } | Self::InvalidResource { .. } => Kind::InvalidArgument,
+            Self::Path { .. } | Self::InvalidResource { .. } | Self::Annotation { .. } => {
+                Kind::InvalidArgument
+            }
             Self::Call { source, .. } => kind_of_call(*source),
             Self::Write { source, .. } => kind_of_write(*source),
             Self::ControllerMissing { .. }
             | Self::NoHierarchy
             | Self::MemoryInUse { .. }
+            | Self::UnsafeThrottling { .. }
             | Self::InternalProcesses { .. }
             | Self::NotADomain { .. }
             | Self::DeadlineExceeded { .. } => Kind::FailedPrecondition,

@@ -17,6 +17,7 @@ mod freeze;
 mod hierarchy;
 mod limits;
 mod memory_events;
+pub mod memory_qos;
 mod path;
 mod place;
 mod processes;

@@ -9,6 +9,7 @@ mod unified;
 
 use std::fmt;
 
+pub(crate) use convert::parse_size;
 pub(crate) use unified::UnifiedFile;
 
 /// An upper bound of a resource, in the unit of its file.
@@ -16,6 +17,16 @@ pub(crate) use unified::UnifiedFile;
 pub(crate) enum Limit {
     At(u64),
     Unlimited,
+}
+
+impl Limit {
+    /// The number of bytes; `u64::MAX` stands for no limit.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::At(bytes) => bytes,
+            Self::Unlimited => u64::MAX,
+        }
+    }
 }
 
 impl fmt::Display for Limit {
@@ -40,7 +51,7 @@ pub struct Limits {
     pub(crate) io: IoLimits,
     pub(crate) hugetlb: Vec<HugetlbLimit>,
     pub(crate) rdma: Vec<RdmaLimit>,
-    /// Written last, in the order of their names, so that they win over all of the above.
+    /// Written last, so that they win over all of the above; those of memory in an order of their own.
     pub(crate) unified: Vec<UnifiedFile>,
 }
 
@@ -70,10 +81,16 @@ pub(crate) struct CpusetLimits {
 pub(crate) struct MemoryLimits {
     /// `memory.max`, in bytes.
     pub(crate) max: Option<Limit>,
+    /// `memory.min`, in bytes.
+    pub(crate) min: Option<Limit>,
     /// `memory.low`, in bytes.
     pub(crate) low: Option<Limit>,
+    /// `memory.high`, in bytes.
+    pub(crate) high: Option<Limit>,
     /// `memory.swap.max`, in bytes of swap alone.
     pub(crate) swap_max: Option<Limit>,
+    /// `memory.oom.group`: whether the kernel kills all processes when it has to kill one.
+    pub(crate) oom_group: Option<bool>,
     /// Whether an update to less than what is in use is to be refused.
     pub(crate) check_before_update: bool,
 }

@@ -5,6 +5,7 @@ mod parse;
 mod reader;
 
 pub(crate) use parse::memory_events as parse_memory_events;
+pub(crate) use parse::pressure as parse_pressure;
 pub use reader::StatisticsReader;
 
 /// All statistics of one cgroup at one moment. A controller that the cgroup does not have leaves its part at `None`

@@ -10,6 +10,7 @@ mod annotation;
 mod bus;
 mod property;
 mod scope;
+mod slice;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ use crate::path::CgroupPath;
 
 pub use property::UnitProperties;
 pub(crate) use scope::Scope;
+pub(crate) use slice::protect_slice;
 
 /// Exists where systemd is the service manager: sd_booted(3).
 const RUNNING: &str = "/run/systemd/system";

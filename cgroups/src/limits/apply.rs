@@ -72,8 +72,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// The kernel accepts these in any order. Swap goes first, so that there is room for what a lower `memory.max`
-    /// pushes out, and `memory.low` next, so that it does not protect what has to go.
+    /// In the order of `unified::MEMORY_FILES`, which says why.
     fn write_memory(&self, memory: &MemoryLimits) -> Result<()> {
         if let Some(swap) = memory.swap_max {
             match self.write("memory.swap.max", &swap.to_string()) {
@@ -82,7 +81,16 @@ impl Cgroup {
                 other => other?,
             }
         }
-        for (file, limit) in [("memory.low", memory.low), ("memory.max", memory.max)] {
+        if let Some(group) = memory.oom_group {
+            self.write("memory.oom.group", if group { "1" } else { "0" })?;
+        }
+        let sizes = [
+            ("memory.min", memory.min),
+            ("memory.low", memory.low),
+            ("memory.high", memory.high),
+            ("memory.max", memory.max),
+        ];
+        for (file, limit) in sizes {
             if let Some(limit) = limit {
                 self.write(file, &limit.to_string())?;
             }

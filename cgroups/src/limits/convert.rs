@@ -1,5 +1,7 @@
 //! Values that cgroup v1, whose terms the OCI runtime specification uses, has on another scale than v2.
 
+use crate::limits::Limit;
+
 /// CPU shares (2 to 262144, 1024 by default) to `cpu.weight` (1 to 10000, 100 by default). `None` for 0, which
 /// stands for "not set".
 ///
@@ -25,6 +27,21 @@ pub(super) fn cpu_weight_from_shares(shares: u64) -> Option<u64> {
 /// A block I/O weight (10 to 1000) to `io.weight` (1 to 10000), linearly, as kernel and runtimes agree.
 pub(crate) fn io_weight(weight: u16) -> u64 {
     1 + (u64::from(weight).saturating_sub(10)) * 9999 / 990
+}
+
+/// What a file of sizes holds or takes: bytes, with the kernel's optional K, M, G or T, or `max`.
+pub(crate) fn parse_size(value: &str) -> Option<Limit> {
+    if value == "max" {
+        return Some(Limit::Unlimited);
+    }
+    let shift = match value.bytes().last()?.to_ascii_uppercase() {
+        b'K' => 10,
+        b'M' => 20,
+        b'G' => 30,
+        b'T' => 40,
+        _ => return value.parse().ok().map(Limit::At),
+    };
+    value.get(..value.len() - 1)?.parse::<u64>().ok()?.checked_mul(1 << shift).map(Limit::At)
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl Limits {
         }
         // The specification's maps have no order; the same bundle is to be applied the same way every time.
         limits.rdma.sort_by(|a, b| a.device.cmp(&b.device));
-        limits.unified.sort_by(|a, b| a.name.cmp(&b.name));
+        limits.unified.sort_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.name.cmp(&b.name)));
         Ok(limits)
     }
 }
@@ -138,6 +138,9 @@ fn memory_limits(memory: &LinuxMemory) -> Result<MemoryLimits> {
     let max = set(memory.limit()).map(|value| bytes("memory.limit", value)).transpose()?;
     Ok(MemoryLimits {
         max,
+        min: None,
+        high: None,
+        oom_group: None,
         low: memory.reservation().map(|value| bytes("memory.reservation", value)).transpose()?,
         swap_max: swap_limit(max, set(memory.swap()))?,
         check_before_update: memory.check_before_update() == Some(true),

@@ -12,6 +12,12 @@ const STEERING: [&str; 6] = [
     "cgroup.subtree_control",
 ];
 
+/// The order in which files of memory are written. The kernel accepts any, but acts at once: swap goes first, so that there is
+/// room for what a lower limit pushes out; then how the kernel kills when even that is not enough; then the protections,
+/// so that an old one does not stand against a new limit; the limits last, the gentle one before the hard one.
+pub(super) const MEMORY_FILES: [&str; 6] =
+    ["memory.swap.max", "memory.oom.group", "memory.min", "memory.low", "memory.high", "memory.max"];
+
 /// One file and the lines to write to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnifiedFile {
@@ -46,6 +52,11 @@ impl UnifiedFile {
         Ok(Self { name: name.to_owned(), value: value.to_owned() })
     }
 
+    /// Where it stands among the files to write, those of [`MEMORY_FILES`] in their order before all others.
+    pub(super) fn rank(&self) -> usize {
+        MEMORY_FILES.iter().position(|name| *name == self.name).unwrap_or(MEMORY_FILES.len())
+    }
+
     /// What to write, one `write(2)` per line: files with a line per device take one at a time.
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
         self.value.lines().map(str::trim).filter(|line| !line.is_empty())
@@ -60,6 +71,17 @@ mod tests {
     fn each_line_of_a_value_is_written_on_its_own() {
         let file = UnifiedFile::new("io.max", "8:0 rbps=1\n\n 8:16 wbps=2 \n").unwrap();
         assert_eq!(file.lines().collect::<Vec<_>>(), ["8:0 rbps=1", "8:16 wbps=2"]);
+    }
+
+    #[test]
+    fn room_is_made_before_memory_is_taken_away() {
+        let mut files: Vec<UnifiedFile> =
+            ["cpu.max", "memory.max", "memory.swap.max", "memory.high", "memory.min"]
+                .map(|name| UnifiedFile::new(name, "1").unwrap())
+                .into();
+        files.sort_by_key(UnifiedFile::rank);
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, ["memory.swap.max", "memory.min", "memory.high", "memory.max", "cpu.max"]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(crate) fn memory_events(content: &str) -> Option<MemoryEvents> {
     Some(events)
 }
 
-pub(super) fn pressure(content: &str) -> Option<Pressure> {
+pub(crate) fn pressure(content: &str) -> Option<Pressure> {
     let mut pressure = Pressure::default();
     for line in content.lines() {
         let (name, values) = line.split_once(' ')?;

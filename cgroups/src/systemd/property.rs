@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::limits::convert::io_weight;
-use crate::limits::{CpuLimits, Limit, Limits};
+use crate::limits::{CpuLimits, Limit, Limits, parse_size};
 
 /// The value of a unit property, by its type on the bus.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,14 +60,19 @@ pub(super) fn of_limits(limits: &Limits) -> Result<Vec<Property>> {
     let mut set = PropertySet { properties: Vec::new() };
     let bytes = [
         ("MemoryMax", limits.memory.max),
+        ("MemoryMin", limits.memory.min),
         ("MemoryLow", limits.memory.low),
+        ("MemoryHigh", limits.memory.high),
         ("MemorySwapMax", limits.memory.swap_max),
         ("TasksMax", limits.pids),
     ];
     for (name, limit) in bytes {
         if let Some(limit) = limit {
-            set.put(Property::new(name, Value::U64(number(limit))));
+            set.put(Property::new(name, Value::U64(limit.bytes())));
         }
+    }
+    if let Some(group) = limits.memory.oom_group {
+        set.put_oom_policy(group);
     }
     set.put_cpu(&limits.cpu);
     if let Some(weight) = limits.io.weight {
@@ -88,13 +93,6 @@ pub(super) fn of_limits(limits: &Limits) -> Result<Vec<Property>> {
 }
 
 const NOT_UNDERSTOOD: &str = "cannot be told to systemd, which would undo it";
-
-fn number(limit: Limit) -> u64 {
-    match limit {
-        Limit::At(value) => value,
-        Limit::Unlimited => u64::MAX,
-    }
-}
 
 struct PropertySet {
     properties: Vec<Property>,
@@ -140,9 +138,15 @@ impl PropertySet {
         self.put(Property { since: IDLE_SINCE, ..Property::new("CPUWeight", Value::U64(0)) });
     }
 
+    /// `memory.oom.group` in systemd's words.
+    fn put_oom_policy(&mut self, group: bool) {
+        let policy = Value::Text(if group { "kill" } else { "continue" }.to_owned());
+        self.put(Property { since: OOM_POLICY_SINCE, ..Property::new("OOMPolicy", policy) });
+    }
+
     /// Files that systemd does not manage are left out. `None` when the value of one that it does is not understood.
     fn put_unified(&mut self, file: &str, value: &str) -> Option<()> {
-        let bound = || if value == "max" { Some(u64::MAX) } else { size(value) };
+        let bound = || parse_size(value).map(Limit::bytes);
         match file {
             "memory.min" => self.put_number("MemoryMin", bound()?),
             "memory.low" => self.put_number("MemoryLow", bound()?),
@@ -164,27 +168,11 @@ impl PropertySet {
             }
             "cpuset.cpus" => self.put(Property::new("AllowedCPUs", Value::Bytes(bits_of(value)?))),
             "cpuset.mems" => self.put(Property::new("AllowedMemoryNodes", Value::Bytes(bits_of(value)?))),
-            "memory.oom.group" => {
-                let policy = if value == "1" { "kill" } else { "continue" };
-                let value = Value::Text(policy.to_owned());
-                self.put(Property { since: OOM_POLICY_SINCE, ..Property::new("OOMPolicy", value) });
-            }
+            "memory.oom.group" => self.put_oom_policy(value == "1"),
             _ => {}
         }
         Some(())
     }
-}
-
-/// A number of bytes with the kernel's optional K, M, G or T.
-fn size(value: &str) -> Option<u64> {
-    let shift = match value.bytes().last()?.to_ascii_uppercase() {
-        b'K' => 10,
-        b'M' => 20,
-        b'G' => 30,
-        b'T' => 40,
-        _ => return value.parse().ok(),
-    };
-    value.get(..value.len() - 1)?.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// `0-2,8` to the bits of a set, the lowest first.

@@ -38,7 +38,7 @@ fn what_kubernetes_sends_is_translated() {
     assert_eq!(limits.pids, Some(Limit::At(100)));
     assert_eq!(limits.hugetlb, [HugetlbLimit { page_size: "2MB".into(), max: Limit::At(0) }]);
     let names: Vec<&str> = limits.unified.iter().map(|file| file.name.as_str()).collect();
-    assert_eq!(names, ["memory.high", "memory.oom.group"]);
+    assert_eq!(names, ["memory.oom.group", "memory.high"]);
 }
 
 #[test]
