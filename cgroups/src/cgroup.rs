@@ -37,6 +37,12 @@ impl Cgroup {
         &self.path
     }
 
+    /// The hierarchy that it is in.
+    #[must_use]
+    pub fn hierarchy(&self) -> &Hierarchy {
+        &self.hierarchy
+    }
+
     /// The directory's absolute path, for messages and mounts.
     #[must_use]
     pub fn directory_path(&self) -> &Path {

@@ -3,8 +3,11 @@
 //! A key that is not known is refused by its name: a policy that is misspelt must not be a policy that is off. Must not know
 //! what the settings do.
 
+mod memory_qos;
+
 use std::{io, path::PathBuf};
 
+use ballast_cgroups::memory_qos::Policy;
 use serde::Deserialize;
 
 use crate::launch::options::ConfigSource;
@@ -23,6 +26,9 @@ pub struct Configuration {
     /// cgroup is read off the shape of its path.
     #[serde(default, rename = "SystemdCgroup")]
     pub systemd_cgroup: bool,
+    /// What containers' memory is protected and throttled by.
+    #[serde(default, deserialize_with = "memory_qos::deserialize")]
+    pub memory_qos: Policy,
 }
 
 /// Why the configuration cannot be used.

@@ -129,7 +129,8 @@ impl Decision {
     }
 
     /// Whether it has Ballast carry protections to the cgroups above.
-    pub(super) fn protects(&self) -> bool {
+    #[must_use]
+    pub fn protects(&self) -> bool {
         let own = |setting: &Setting| {
             matches!(setting.knob, Knob::Min | Knob::Low)
                 && setting.value > Limit::At(0)

@@ -38,6 +38,17 @@ impl Cgroup {
         }
     }
 
+    /// `memory.max` in bytes; `None` without a limit.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn memory_limit(&self) -> Result<Option<u64>> {
+        Ok(match value_of(&self.directory, "memory.max")? {
+            Limit::At(bytes) => Some(bytes),
+            Limit::Unlimited => None,
+        })
+    }
+
     /// The cgroups above that protect less than this one asks for. The kernel then gives less, in the worst case nothing.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Validate everything, then act, then undo on failure. The acting part is short: mount the rootfs, make the cgroup,
 //! spawn; each is undone in reverse when a later one fails, and the first cause is what is reported.
 
+use super::memory_qos::MemoryQosOfContainer;
 use super::{Container, ContainerNamespaces, ProcessDefaults, device_program, remove_cgroup};
 use crate::bundle::read_config;
 use crate::error::{CallContext, Error};
@@ -10,8 +11,8 @@ use crate::hooks::{self, State};
 use crate::plan::wire::{HookPlan, InitPlan, NamespacePlan, Plan, RootfsPlan};
 use crate::plan::{
     self, Bind, Binder, IdMaps, Namespaces, PlanError, RuntimeHooks, Surroundings, UserNamespace,
-    absolute_path, clone_tree, id_map_lines, plan_devices, plan_hooks, plan_mounts, plan_namespaces,
-    plan_process, plan_sysctls,
+    absolute_path, clone_tree, id_map_lines, plan_devices, plan_hooks, plan_memory_qos, plan_mounts,
+    plan_namespaces, plan_process, plan_sysctls,
 };
 use crate::process::{ListenerTarget, Process, ProcessIo};
 use crate::record::Record;
@@ -20,6 +21,7 @@ use crate::runtime::Runtime;
 use crate::seccomp::Filter;
 use crate::spawn::{Descriptors, Placeholder};
 use crate::sys::{self, MountAttributes, mount_setattr};
+use ballast_cgroups::memory_qos::Policy;
 use ballast_cgroups::{Cgroup, CgroupPath, Limits, StatisticsReader, UnitProperties};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -55,6 +57,8 @@ pub struct CreateRequest {
 pub struct CreateOptions {
     /// Share the session keyring of containerd instead of making one.
     pub no_new_keyring: bool,
+    /// The node's policy of memory QoS.
+    pub memory_qos: Policy,
 }
 
 impl Container {
@@ -69,6 +73,7 @@ impl Container {
         let mut made = Made {
             rootfs: MountedRootfs::mount(mounts, &blueprint.rootfs_path, runtime.spawner())?,
             cgroup: None,
+            memory_qos: None,
             record: None,
         };
         match made.build(runtime, &spec, blueprint, request) {
@@ -85,6 +90,7 @@ struct Blueprint<'a> {
     rootfs_path: PathBuf,
     cgroup_path: CgroupPath,
     limits: Limits,
+    memory_qos: Option<MemoryQosOfContainer>,
     device_program: Option<Vec<u64>>,
     seccomp: Option<Filter>,
     runtime_hooks: RuntimeHooks,
@@ -101,6 +107,10 @@ impl<'a> Blueprint<'a> {
             Some(path) if !path.as_os_str().is_empty() => CgroupPath::parse(&path.to_string_lossy())?,
             _ => CgroupPath::for_container(&request.id)?,
         };
+        let mut limits = resources.map(Limits::from_oci).transpose()?.unwrap_or_default();
+        let memory_qos = plan_memory_qos(spec, &cgroup_path, &request.options.memory_qos)?
+            .map(|qos| MemoryQosOfContainer::decide(qos, &mut limits))
+            .transpose()?;
         let (runtime_hooks, create_container, start_container) = plan_hooks(spec)?;
         let state = State {
             oci_version: spec.version().clone(),
@@ -115,7 +125,8 @@ impl<'a> Blueprint<'a> {
             maps: IdMaps::from_spec("linux", linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?,
             rootfs_path: request.bundle.join(root.path()),
             cgroup_path,
-            limits: resources.map(Limits::from_oci).transpose()?.unwrap_or_default(),
+            limits,
+            memory_qos,
             device_program: device_program(resources)?,
             seccomp: linux.seccomp().as_ref().map(|profile| runtime.seccomp_filter(profile)).transpose()?,
             container_hooks: HookPlan {
@@ -134,6 +145,7 @@ impl<'a> Blueprint<'a> {
 struct Made {
     rootfs: MountedRootfs,
     cgroup: Option<Cgroup>,
+    memory_qos: Option<MemoryQosOfContainer>,
     record: Option<Record>,
 }
 
@@ -146,7 +158,7 @@ impl Made {
         request: CreateRequest,
     ) -> Result<(Container, Process), Error> {
         let state = blueprint.container_hooks.state.clone();
-        let order = Order::write(
+        let mut order = Order::write(
             runtime,
             spec,
             blueprint,
@@ -155,6 +167,7 @@ impl Made {
             &request.id,
             &request.options,
         )?;
+        self.memory_qos = order.memory_qos.take();
         let placeholder = self.make_cgroup(
             runtime,
             &order,
@@ -185,6 +198,7 @@ impl Made {
             annotations: state.annotations.clone(),
             cgroup,
             statistics: Mutex::new(statistics),
+            memory_qos: self.memory_qos.take(),
             record,
             rootfs: Mutex::new(std::mem::take(&mut self.rootfs)),
             hooks: order.runtime_hooks,
@@ -222,6 +236,9 @@ impl Made {
         let cgroup = self.cgroup.insert(cgroup);
         self.record.insert(record).write(order.cgroup_path.relative())?;
         cgroup.apply(&order.limits)?;
+        if let Some(memory_qos) = &self.memory_qos {
+            memory_qos.establish(cgroup);
+        }
         if let Some(program) = &order.device_program {
             sys::attach_device_program(cgroup.as_fd(), program)
                 .call("bpf", || format!("device program of {} instructions", program.len()))?;
@@ -230,7 +247,8 @@ impl Made {
     }
 
     fn undo(&mut self) -> Vec<Error> {
-        let cgroup = self.cgroup.as_ref().map_or(Ok(()), remove_cgroup);
+        let cgroup =
+            self.cgroup.as_ref().map_or(Ok(()), |cgroup| remove_cgroup(cgroup, self.memory_qos.as_ref()));
         let rootfs = self.rootfs.unmount().map_err(Error::from);
         // The record is what lets a later clean-up find a cgroup that is still there.
         let record = match (&cgroup, &self.record) {
@@ -249,6 +267,7 @@ struct Order {
     defaults: ProcessDefaults,
     cgroup_path: CgroupPath,
     limits: Limits,
+    memory_qos: Option<MemoryQosOfContainer>,
     device_program: Option<Vec<u64>>,
     runtime_hooks: RuntimeHooks,
 }
@@ -302,6 +321,7 @@ impl Order {
             defaults,
             cgroup_path: blueprint.cgroup_path,
             limits: blueprint.limits,
+            memory_qos: blueprint.memory_qos,
             device_program: blueprint.device_program,
             runtime_hooks: blueprint.runtime_hooks,
         })

@@ -3,10 +3,13 @@
 mod create;
 mod exec;
 mod listener;
+mod memory_qos;
 
 pub use crate::rootfs::RootfsMount;
 pub use create::{CreateOptions, CreateRequest};
 pub(crate) use listener::send_listener;
+
+use self::memory_qos::MemoryQosOfContainer;
 
 use crate::error::Error;
 use crate::hooks::{self, State};
@@ -16,6 +19,7 @@ use crate::record::Record;
 use crate::rootfs::MountedRootfs;
 use crate::runtime::Runtime;
 use crate::seccomp::Filter;
+use ballast_cgroups::memory_qos::Notice;
 use ballast_cgroups::{Cgroup, DevicePolicy, Limits, MemoryEventsFile, Statistics, StatisticsReader};
 use oci_spec::runtime::{LinuxIdMapping, LinuxPersonality, LinuxResources};
 use rustix::fd::{AsFd, OwnedFd};
@@ -42,6 +46,8 @@ pub struct Container {
     /// Opened when first asked for, off the path of every container's start. Not so where systemd owns the cgroup, which can
     /// vanish with the last process: the descriptors then outlive it.
     statistics: Mutex<Option<StatisticsReader>>,
+    /// `None` when all there is to it is what kubelet sent.
+    memory_qos: Option<MemoryQosOfContainer>,
     record: Record,
     rootfs: Mutex<MountedRootfs>,
     hooks: RuntimeHooks,
@@ -147,7 +153,15 @@ impl Container {
     /// When a limit is invalid, or refused by the kernel.
     pub fn update(&self, resources: &LinuxResources) -> Result<(), Error> {
         let limits = Limits::from_oci(resources)?;
-        Ok(self.cgroup.update(&limits)?)
+        match &self.memory_qos {
+            Some(memory_qos) => memory_qos.update(&self.cgroup, limits),
+            None => Ok(self.cgroup.update(&limits)?),
+        }
+    }
+
+    /// What a person should hear about its memory QoS, once.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        self.memory_qos.as_ref().map(MemoryQosOfContainer::take_notices).unwrap_or_default()
     }
 
     /// What it used so far. Works after its processes have ended, until it is deleted.
@@ -199,7 +213,7 @@ impl Container {
     }
 
     fn remove_cgroup(&self) -> Result<(), Error> {
-        remove_cgroup(&self.cgroup)
+        remove_cgroup(&self.cgroup, self.memory_qos.as_ref())
     }
 
     fn state_as(&self, status: &str) -> State {
@@ -207,13 +221,19 @@ impl Container {
     }
 }
 
-/// Kills everything in a cgroup and removes it.
-fn remove_cgroup(cgroup: &Cgroup) -> Result<(), Error> {
+/// Kills everything in a cgroup, removes it, and takes what it protected off the cgroups above.
+fn remove_cgroup(cgroup: &Cgroup, memory_qos: Option<&MemoryQosOfContainer>) -> Result<(), Error> {
     match cgroup.kill_all() {
-        Err(error) if error.kind() == ballast_cgroups::Kind::NotFound => return Ok(()),
-        result => result?,
+        Err(error) if error.kind() == ballast_cgroups::Kind::NotFound => {}
+        result => {
+            result?;
+            cgroup.delete(Instant::now() + DELETE_TIMEOUT)?;
+        }
     }
-    Ok(cgroup.delete(Instant::now() + DELETE_TIMEOUT)?)
+    if let Some(memory_qos) = memory_qos {
+        memory_qos.release(cgroup.hierarchy());
+    }
+    Ok(())
 }
 
 /// The device rules as the program that the kernel runs; `None` when everything is allowed.

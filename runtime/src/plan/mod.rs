@@ -6,6 +6,7 @@
 mod devices;
 mod hooks;
 mod ids;
+mod memory_qos;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -16,6 +17,7 @@ pub(crate) mod wire;
 pub(crate) use devices::plan_devices;
 pub(crate) use hooks::{RuntimeHooks, plan_hooks};
 pub(crate) use ids::{IdMaps, id_map_lines};
+pub(crate) use memory_qos::plan_memory_qos;
 pub(crate) use mount_options::{Bind, KNOWN as KNOWN_MOUNT_OPTIONS};
 pub(crate) use mounts::{Binder, clone_tree, plan_mounts, rootfs_mount_flags};
 pub(crate) use namespaces::{Namespaces, UserNamespace, plan_namespaces};
@@ -24,6 +26,7 @@ pub(crate) use sysctls::plan_sysctls;
 
 use crate::error::ErrorKind;
 use oci_spec::runtime::Spec;
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -46,7 +49,7 @@ pub enum PlanError {
         /// What it holds.
         value: String,
         /// What is wrong with it, to be read after the value.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// The field must be there.
     #[error("{field} is missing")]
@@ -80,7 +83,7 @@ impl PlanError {
     }
 
     pub(crate) fn invalid(field: impl Into<String>, value: impl Into<String>, reason: &'static str) -> Self {
-        Self::Invalid { field: field.into(), value: value.into(), reason }
+        Self::Invalid { field: field.into(), value: value.into(), reason: reason.into() }
     }
 }
 

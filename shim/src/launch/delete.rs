@@ -11,8 +11,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ballast_cgroups::{Cgroup, CgroupPath, Hierarchy};
-use ballast_runtime::Record;
+use ballast_cgroups::{
+    Cgroup, CgroupPath, Hierarchy,
+    memory_qos::{LevelsLock, PodPlace},
+};
+use ballast_runtime::{Record, STATE_DIRECTORY};
 use containerd_shim_protos::{
     api::DeleteResponse,
     protobuf::{Message, MessageField, well_known_types::timestamp::Timestamp},
@@ -65,8 +68,15 @@ pub(super) fn delete(identity: &Identity) -> Result<Vec<u8>, DeleteError> {
     let members = members(identity, &bundle);
     // All are killed before the first is waited for.
     let killed: Vec<_> = members.iter().map(kill).collect();
+    // Before the records go, which tell where it was.
+    let mut places: Vec<PodPlace> = members.iter().filter_map(place).collect();
+    // One pod, as a rule.
+    places.dedup();
     for (member, cgroup) in members.iter().zip(killed) {
         clean(member, cgroup, deadline);
+    }
+    for place in places {
+        release_protection(&place).unwrap_or_else(|error| warn("release memory protection", &error));
     }
     let socket = socket_of(identity, &bundle);
     // A live socket stays: somebody serves there.
@@ -116,6 +126,18 @@ fn kill(member: &Member) -> Result<Option<Cgroup>, KillError> {
     };
     cgroup.kill_all()?;
     Ok(Some(cgroup))
+}
+
+/// Where the member's pod is, if kubelet laid that out.
+fn place(member: &Member) -> Option<PodPlace> {
+    let path = member.record.as_ref()?.cgroup().ok()??;
+    PodPlace::of(&CgroupPath::of_existing(&path).ok()?)
+}
+
+/// Takes what the pod's containers protected off the cgroups above, as far as Ballast keeps those.
+fn release_protection(place: &PodPlace) -> Result<(), ballast_cgroups::Error> {
+    let lock = LevelsLock::take(Path::new(STATE_DIRECTORY))?;
+    Hierarchy::discover()?.settle_protection(place, None, &lock)
 }
 
 /// The record goes last and only after its cgroup: as long as there is something to kill, it tells where.

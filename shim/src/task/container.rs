@@ -109,7 +109,16 @@ impl Container {
         let _operation = self.operation.lock().await;
         self.state.read(ContainerState::may_update).map_err(|refusal| self.refused(refusal))?;
         let container = Arc::clone(&self.runtime);
-        self.blocking("update container", move || container.update(&resources)).await
+        let updated = self.blocking("update container", move || container.update(&resources)).await;
+        self.tell_notices();
+        updated
+    }
+
+    /// Logs what a person should hear about its memory QoS.
+    pub(super) fn tell_notices(&self) {
+        for notice in self.runtime.take_notices() {
+            tracing::warn!(id = self.id, %notice, "memory QoS");
+        }
     }
 
     /// Signals init. The end of init ends the container, so where the kernel does not see to that, SIGKILL goes to all.
@@ -171,7 +180,9 @@ impl Container {
         self.streams.release().await;
         let container = Arc::clone(&self.runtime);
         let hooks = self.context.reaper.spawning();
-        self.blocking("delete container", move || container.delete()).await?;
+        let deleted = self.blocking("delete container", move || container.delete()).await;
+        self.tell_notices();
+        deleted?;
         drop(hooks);
         let execs = std::mem::take(&mut *self.execs());
         for exec in execs.into_values() {

@@ -70,6 +70,7 @@ pub(super) async fn create(
         operation: tokio::sync::Mutex::new(()),
         execs: std::sync::Mutex::new(HashMap::new()),
     });
+    container.tell_notices();
     // Before anything of it runs: the first allocation may be one too many.
     let oom = watch_memory(&container);
     context.publisher.publish(created_event(request, container.pid()));
@@ -86,7 +87,10 @@ fn create_options(request: &CreateTaskRequest) -> Result<CreateOptions, TaskErro
     if !options.unknown_fields.is_empty() {
         tracing::warn!(id = request.id, fields = ?options.unknown_fields, "runtime options have unknown fields");
     }
-    Ok(CreateOptions { no_new_keyring: options.no_new_keyring || configuration.no_new_keyring })
+    Ok(CreateOptions {
+        no_new_keyring: options.no_new_keyring || configuration.no_new_keyring,
+        memory_qos: configuration.memory_qos,
+    })
 }
 
 async fn spawn(
