@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod critest;
 pub mod demo;
 pub mod images;
 pub mod node;

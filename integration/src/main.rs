@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use ballast_integration::bench::{self, Measurement};
+use ballast_integration::critest::{self, Selection as Specs, Skipped, Target};
 use ballast_integration::demo;
 use ballast_integration::node::protocol::Ending;
 use ballast_integration::node::{Init, Node, NodeKind, NodeOptions, shell};
@@ -41,6 +42,13 @@ enum Task {
         options: BootArguments,
         #[command(flatten)]
         measurement: BenchArguments,
+    },
+    /// Kubernetes' conformance suite for container runtimes: a handler beside a baseline.
+    Critest {
+        #[command(flatten)]
+        options: BootArguments,
+        #[command(flatten)]
+        suite: Box<CritestArguments>,
     },
     /// What needs no containerd here, then the rest on a node.
     Test {
@@ -88,6 +96,77 @@ struct BenchArguments {
     /// Also write the results to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct CritestArguments {
+    /// The runtime handler to test, any of containerd's.
+    #[arg(long, default_value = "ballast")]
+    handler: String,
+    /// The runtime handler to compare with, or `none`: then every failure counts.
+    #[arg(long, default_value = "runc")]
+    baseline: String,
+    /// Only specs whose full name matches this regular expression.
+    #[arg(long, value_name = "REGEX")]
+    focus: Option<String>,
+    /// No specs whose full name matches this regular expression; may be repeated.
+    #[arg(long, value_name = "REGEX")]
+    skip: Vec<String>,
+    /// How many specs run at the same time on each node.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    parallel: u32,
+    /// Run the suite this often in a row, and count.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Decides the order of the specs.
+    #[arg(long, default_value_t = 1)]
+    seed: u32,
+    /// Fail when a spec skips itself.
+    #[arg(long)]
+    deny_skipped: bool,
+    /// Run here against the container engine at this CRI socket; boots nothing, configures nothing.
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["node", "kernel", "memory", "containerd", "bare", "installed", "init"])]
+    endpoint: Option<String>,
+    /// The NRI socket for critest's NRI specs [default: containerd's, when critest has such specs].
+    #[arg(long, value_name = "PATH")]
+    nri_socket: Option<String>,
+    /// The list of specs that no handler can pass [default: the project's for its own nodes, none with --endpoint].
+    #[arg(long, value_name = "FILE")]
+    not_runnable: Option<PathBuf>,
+    /// The directory for report.html, report.md, junit.xml and critest's own output [default: target/critest].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// More options for critest, such as --websocket-exec.
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+impl CritestArguments {
+    fn target(&self, options: &BootArguments) -> Result<Target> {
+        match &self.endpoint {
+            Some(endpoint) => Ok(Target::Endpoint(endpoint.clone())),
+            None => options.options().map(Target::Nodes),
+        }
+    }
+
+    fn options(self, layout: &Layout) -> critest::Options {
+        critest::Options {
+            handler: self.handler,
+            baseline: Some(self.baseline).filter(|name| name != "none"),
+            selection: Specs {
+                focus: self.focus,
+                skip: self.skip,
+                parallel: self.parallel,
+                repeat: self.repeat,
+                seed: self.seed,
+                arguments: self.arguments,
+            },
+            skipped: if self.deny_skipped { Skipped::Denied } else { Skipped::Allowed },
+            nri_socket: self.nri_socket,
+            not_runnable: self.not_runnable,
+            out: self.out.unwrap_or_else(|| layout.workspace().join("target/critest")),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -188,6 +267,11 @@ fn run(task: Task) -> Result<ExitCode> {
             let measurement = Measurement { iterations, pods, markdown, json };
             bench::run(&layout, &progress, &options.options()?, &measurement)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Task::Critest { options, suite } => {
+            let target = suite.target(&options)?;
+            let passed = critest::run(&layout, &progress, &target, &suite.options(&layout))?;
+            Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Task::Test { options, suites, arguments } => {
             let selection = Selection { suites, arguments };

@@ -43,7 +43,7 @@ impl ToolPaths {
         self.directory.join(line.name()).join("bin")
     }
 
-    /// The directory with `runc`, `crictl`, `critest`, `registry` and `cri-bench`.
+    /// The directory with `runc`, `crictl`, `critest`, `ginkgo`, `registry` and `cri-bench`.
     #[must_use]
     pub fn bin_directory(&self) -> PathBuf {
         self.directory.join("bin")
@@ -58,7 +58,7 @@ impl ToolPaths {
     fn output_directory(&self, tool: Tool) -> PathBuf {
         match tool {
             Tool::Containerd(line) => self.containerd_directory(line),
-            Tool::Runc | Tool::Crictl | Tool::Critest | Tool::Registry | Tool::CriBench => {
+            Tool::Runc | Tool::Crictl | Tool::Critest | Tool::Ginkgo | Tool::Registry | Tool::CriBench => {
                 self.bin_directory()
             }
             Tool::CniPlugins => self.cni_directory(),

@@ -24,6 +24,8 @@ pub enum Tool {
     Crictl,
     /// `critest`, the CRI conformance suite.
     Critest,
+    /// `ginkgo`, which runs critest in several processes at once.
+    Ginkgo,
     /// `bridge`, `host-local`, `loopback`, `portmap` and `firewall`.
     CniPlugins,
     /// `registry`, which serves the images of [`crate::images`].
@@ -34,13 +36,14 @@ pub enum Tool {
 
 impl Tool {
     /// Everything, in the order in which a node needs it.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Containerd(ContainerdLine::V2),
         Self::Runc,
         Self::CniPlugins,
         Self::Registry,
         Self::Crictl,
         Self::Critest,
+        Self::Ginkgo,
         Self::Containerd(ContainerdLine::V1_7),
         Self::CriBench,
     ];
@@ -52,6 +55,7 @@ impl Tool {
             Self::Runc => RUNC,
             Self::Crictl => CRICTL,
             Self::Critest => CRITEST,
+            Self::Ginkgo => GINKGO,
             Self::CniPlugins => CNI_PLUGINS,
             Self::Registry => REGISTRY,
             Self::CriBench => CRI_BENCH,
@@ -186,6 +190,16 @@ const CRITEST: Recipe = Recipe {
     packages: &["sigs.k8s.io/cri-tools/cmd/critest"],
     version: Some(("sigs.k8s.io/cri-tools/pkg/version.Version", VersionSpelling::Number)),
     kind: Kind::TestSuite,
+};
+
+// Of the version that critest is linked with: both are required by the same module.
+const GINKGO: Recipe = Recipe {
+    name: "ginkgo",
+    module: "cri-tools",
+    upstream: "github.com/onsi/ginkgo/v2",
+    packages: &["github.com/onsi/ginkgo/v2/ginkgo"],
+    version: None, // it embeds its own
+    kind: Kind::Program,
 };
 
 const CNI_PLUGINS: Recipe = Recipe {
