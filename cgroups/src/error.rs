@@ -34,8 +34,8 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No cgroup2 file system is mounted.
-    #[error("no cgroup2 file system among the mounts of this process")]
+    /// No cgroup2 file system is mounted where it has to be.
+    #[error("no cgroup2 file system at /sys/fs/cgroup or /sys/fs/cgroup/unified")]
     NoHierarchy,
 
     /// A `cgroupsPath` that cannot be used.

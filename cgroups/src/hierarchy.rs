@@ -1,10 +1,10 @@
 //! The mounted cgroup v2 hierarchy: found once, then held by descriptor.
 //! Knows no container; places in it are [`CgroupPath`](crate::CgroupPath)s.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::CWD;
+use rustix::io::Errno;
 
 use crate::controllers::Controllers;
 use crate::directory::Directory;
@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 
 /// `CGROUP2_SUPER_MAGIC`, from `linux/magic.h`.
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+
+/// Of a unified node and of a hybrid one. containerd, runc and systemd look nowhere else either.
+const MOUNT_POINTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// The cgroup v2 hierarchy of this node, opened once; cloning shares the descriptor.
 #[derive(Clone, Debug)]
@@ -22,26 +25,23 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// Finds the cgroup2 mount of this process: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` on a hybrid node.
+    /// Opens the hierarchy where every node has it: at `/sys/fs/cgroup`, or below that on a hybrid node.
     ///
     /// # Errors
-    /// [`Error::NoHierarchy`] when none is mounted, [`Error::Call`] when it cannot be opened or read.
+    /// [`Error::NoHierarchy`] when neither is cgroup2, [`Error::Call`] when one cannot be opened or read.
     pub fn discover() -> Result<Self> {
-        let mountinfo = Path::new("/proc/self/mountinfo");
-        let content = rustix::fs::openat(
-            CWD,
-            mountinfo,
-            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        )
-        .and_then(|fd| {
-            let mut content = Vec::new();
-            crate::directory::read_whole(&fd, &mut content)?;
-            Ok(content)
-        })
-        .map_err(|errno| Error::call("read", mountinfo, errno))?;
-        let mount_point = find_mount_point(&String::from_utf8_lossy(&content)).ok_or(Error::NoHierarchy)?;
-        Self::open(&mount_point)
+        Self::discover_at(&MOUNT_POINTS.map(Path::new))
+    }
+
+    fn discover_at(mount_points: &[&Path]) -> Result<Self> {
+        for mount_point in mount_points {
+            match Self::open(mount_point) {
+                Err(Error::NoHierarchy) => {}
+                Err(error) if error.errno() == Some(Errno::NOENT) => {}
+                result => return result,
+            }
+        }
+        Err(Error::NoHierarchy)
     }
 
     /// Opens the hierarchy at a known mount point.
@@ -81,48 +81,6 @@ impl Hierarchy {
     }
 }
 
-/// Takes the last cgroup2 mount whose root is shown, the one that is on top when several share a mount point.
-/// Form of the lines: proc(5), `/proc/pid/mountinfo`.
-fn find_mount_point(mountinfo: &str) -> Option<PathBuf> {
-    let mut found: Option<PathBuf> = None;
-    for line in mountinfo.lines() {
-        let Some((mount, file_system)) = line.split_once(" - ") else { continue };
-        if file_system.split(' ').next() != Some("cgroup2") {
-            continue;
-        }
-        let mut fields = mount.split(' ').skip(3);
-        let (Some(root), Some(mount_point)) = (fields.next(), fields.next()) else { continue };
-        let mount_point = PathBuf::from(unescape(mount_point));
-        // A bind mount of one cgroup is not the hierarchy; a second full mount elsewhere is, but the first
-        // is the one that the rest of the node uses.
-        if root == "/" && found.as_ref().is_none_or(|earlier| *earlier == mount_point) {
-            found = Some(mount_point);
-        }
-    }
-    found
-}
-
-/// The kernel writes space, tab, line feed and backslash as three octal digits.
-fn unescape(field: &str) -> String {
-    let mut text = String::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((before, after)) = rest.split_once('\\') {
-        text.push_str(before);
-        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                text.push(char::from(byte));
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                text.push('\\');
-                rest = after;
-            }
-        }
-    }
-    text.push_str(rest);
-    text
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -133,32 +91,14 @@ pub(crate) mod tests {
         Hierarchy::with_root(Directory::open(root).unwrap()).unwrap()
     }
 
-    const HYBRID: &str = "\
-30 24 0:26 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
-31 30 0:27 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu
-39 30 0:35 / /sys/fs/cgroup/unified rw,relatime shared:10 master:1 - cgroup2 cgroup2 rw
-";
-
     #[test]
-    fn the_cgroup2_mount_of_a_hybrid_node_is_found() {
-        assert_eq!(find_mount_point(HYBRID), Some("/sys/fs/cgroup/unified".into()));
-    }
-
-    #[test]
-    fn a_bind_mount_of_one_cgroup_is_not_the_hierarchy() {
-        let mounts = "\
-40 24 0:35 /pods/x /mnt rw - cgroup2 cgroup2 rw
-41 24 0:35 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate
-42 24 0:35 / /run/other rw - cgroup2 cgroup2 rw
-";
-        assert_eq!(find_mount_point(mounts), Some("/sys/fs/cgroup".into()));
-        assert_eq!(find_mount_point("24 1 0:1 / / rw - ext4 /dev/sda rw\n"), None);
-    }
-
-    #[test]
-    fn octal_escapes_in_a_mount_point_are_undone() {
-        assert_eq!(unescape(r"/a\040b\134c"), r"/a b\c");
-        assert_eq!(unescape(r"/a\9"), r"/a\9");
+    fn the_hierarchy_of_a_hybrid_node_is_found_below_the_usual_place() {
+        let root = tempfile::tempdir().unwrap();
+        let mounted = Hierarchy::discover().unwrap();
+        let missing = root.path().join("unified");
+        let found = Hierarchy::discover_at(&[root.path(), &missing, mounted.mount_point()]).unwrap();
+        assert_eq!(found.mount_point(), mounted.mount_point());
+        assert!(matches!(Hierarchy::discover_at(&[root.path(), &missing]), Err(Error::NoHierarchy)));
     }
 
     #[test]
