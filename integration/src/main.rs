@@ -84,6 +84,10 @@ enum NodeTask {
 
 #[derive(Debug, Args)]
 struct BenchArguments {
+    /// No node and no containerd: create, start, exit and delete by the runtime alone, on this machine's kernel, beside
+    /// `runc run`, `crun run` and bare system calls.
+    #[arg(long, conflicts_with_all = ["pods", "node", "kernel", "memory", "containerd", "bare", "installed"])]
+    runtime_only: bool,
     /// Rounds of the latency measurements.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
@@ -263,7 +267,12 @@ fn run(task: Task) -> Result<ExitCode> {
             told.map(|()| ExitCode::SUCCESS)
         }
         Task::Bench { options, measurement } => {
-            let BenchArguments { iterations, pods, markdown, json } = measurement;
+            let BenchArguments { runtime_only, iterations, pods, markdown, json } = measurement;
+            if runtime_only {
+                let measurement = bench::runtime_only::Measurement { iterations, markdown, json };
+                bench::runtime_only::run(&layout, &progress, &measurement)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let measurement = Measurement { iterations, pods, markdown, json };
             bench::run(&layout, &progress, &options.options()?, &measurement)?;
             Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@
 
 mod budget;
 mod report;
+pub mod runtime_only;
 mod samples;
 
 use std::fs;

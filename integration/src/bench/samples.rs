@@ -87,18 +87,26 @@ impl Quantity {
     /// # Errors
     /// When fewer were measured.
     pub(super) fn of(&self, handler: &str, least: usize) -> Result<Quartiles> {
-        let mut sorted = self.values.get(handler).cloned().unwrap_or_default();
-        sorted.sort_unstable();
-        let samples = sorted.len();
+        let values = self.values.get(handler).cloned().unwrap_or_default();
+        let samples = values.len();
         if samples == 0 || samples < least {
             bail!("{} of {handler} has {samples} measurements, not {least}", self.what);
         }
+        Ok(Quartiles::of(values))
+    }
+}
+
+impl Quartiles {
+    /// Of values in any order, at least one.
+    pub(super) fn of(mut values: Vec<u64>) -> Self {
+        values.sort_unstable();
+        let samples = values.len();
         let at = |quarter: usize| {
             // Between two values when it falls there.
             let (low, high) = ((samples - 1) * quarter / 4, ((samples - 1) * quarter).div_ceil(4));
-            sorted[low].midpoint(sorted[high])
+            values[low].midpoint(values[high])
         };
-        Ok(Quartiles { samples, p25: at(1), median: at(2), p75: at(3) })
+        Self { samples, p25: at(1), median: at(2), p75: at(3) }
     }
 }
 

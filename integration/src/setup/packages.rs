@@ -11,6 +11,7 @@ use crate::tools;
 
 /// What the node and Rust's static builds need; the tools and images name their own.
 const PACKAGES: &[(&str, &str)] = &[
+    ("crun", "a yardstick of the benchmarks"),
     ("debian-archive-keyring", "checks what is downloaded for the node"),
     ("e2fsprogs", "makes the node's disk"),
     ("gcc", "links Rust programs"),
