@@ -16,6 +16,7 @@ mod events;
 mod freeze;
 mod hierarchy;
 mod limits;
+mod lineage;
 mod memory_events;
 pub mod memory_qos;
 mod path;
@@ -31,6 +32,7 @@ pub use devices::{BpfInstruction, DevicePolicy};
 pub use error::{Error, Kind, Result};
 pub use hierarchy::Hierarchy;
 pub use limits::Limits;
+pub use lineage::{Ancestor, CgroupFile};
 pub use memory_events::MemoryEventsFile;
 pub use path::{CgroupPath, PathFault, SystemdUnit};
 pub use statistics::{
