@@ -26,6 +26,8 @@ pub use error::{CallError, Error, ErrorKind, StepError, report};
 pub use features::features;
 pub use hooks::HookError;
 pub use plan::PlanError;
+pub use proc_view::figures::Rounding;
+pub use proc_view::{Containers, Selection, ViewCounters, ViewFile, ViewPolicy};
 pub use process::{Process, ProcessIo};
 pub use record::{Record, STATE_DIRECTORY};
 pub use runtime::Runtime;

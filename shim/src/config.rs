@@ -4,10 +4,12 @@
 //! what the settings do.
 
 mod memory_qos;
+mod proc_view;
 
 use std::{io, path::PathBuf};
 
 use ballast_cgroups::memory_qos::Policy;
+use ballast_runtime::ViewPolicy;
 use serde::Deserialize;
 
 use crate::launch::options::ConfigSource;
@@ -29,6 +31,9 @@ pub struct Configuration {
     /// What containers' memory is protected and throttled by.
     #[serde(default, deserialize_with = "memory_qos::deserialize")]
     pub memory_qos: Policy,
+    /// Which containers see their own share of the machine below `/proc`.
+    #[serde(default, deserialize_with = "proc_view::deserialize")]
+    pub proc_view: ViewPolicy,
 }
 
 /// Why the configuration cannot be used.

@@ -1,6 +1,8 @@
 //! The recipe of a container's first process.
 
-use super::{Context, Control, Never, devices, identity, mounts, program, protect, rootfs::Rootfs, terminal};
+use super::{
+    Context, Control, Never, devices, identity, mounts, proc_view, program, protect, rootfs::Rootfs, terminal,
+};
 use crate::error::{ErrorKind, StepContext, StepError};
 use crate::hooks;
 use crate::plan::wire::{InitPlan, NamespacePlan, StdioPlan};
@@ -27,6 +29,9 @@ fn recipe(plan: &InitPlan, context: &Context<'_>, control: &Control) -> Result<N
 
     mounts::mount_all(&rootfs, &plan.mounts, context)?;
     devices::make_all(&rootfs, &plan.devices, context)?;
+    if let Some(view) = &plan.proc_view {
+        proc_view::place(&rootfs, view, context)?;
+    }
     // Runtime hooks see the finished mounts by this process's pid; the container's own run where the host is still `/`.
     if plan.hooks.wait_for_runtime {
         control.rendezvous(&ChildMessage::RootfsMounted, &[])?;

@@ -9,6 +9,7 @@ mod exec;
 mod identity;
 mod init;
 mod mounts;
+mod proc_view;
 mod program;
 mod protect;
 mod rootfs;

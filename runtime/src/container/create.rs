@@ -4,16 +4,18 @@
 //! spawn; each is undone in reverse when a later one fails, and the first cause is what is reported.
 
 use super::memory_qos::MemoryQosOfContainer;
+use super::proc_view::{ViewOutcome, make_view};
 use super::{Container, ContainerNamespaces, ProcessDefaults, device_program, remove_cgroup};
 use crate::bundle::read_config;
 use crate::error::{CallContext, Error};
 use crate::hooks::{self, State};
 use crate::plan::wire::{HookPlan, InitPlan, NamespacePlan, Plan, RootfsPlan};
 use crate::plan::{
-    self, Bind, Binder, IdMaps, Namespaces, PlanError, RuntimeHooks, Surroundings, UserNamespace,
+    self, Bind, Binder, IdMaps, Namespaces, PlanError, RuntimeHooks, Surroundings, UserNamespace, ViewPlan,
     absolute_path, clone_tree, id_map_lines, plan_devices, plan_hooks, plan_memory_qos, plan_mounts,
-    plan_namespaces, plan_process, plan_sysctls,
+    plan_namespaces, plan_proc_view, plan_process, plan_sysctls,
 };
+use crate::proc_view::ViewPolicy;
 use crate::process::{ListenerTarget, Process, ProcessIo};
 use crate::record::Record;
 use crate::rootfs::{MountedRootfs, RootfsMount, path_for_kernel};
@@ -59,6 +61,8 @@ pub struct CreateOptions {
     pub no_new_keyring: bool,
     /// The node's policy of memory QoS.
     pub memory_qos: Policy,
+    /// The node's policy of views of `/proc`.
+    pub proc_view: ViewPolicy,
 }
 
 impl Container {
@@ -95,6 +99,7 @@ struct Blueprint<'a> {
     seccomp: Option<Filter>,
     runtime_hooks: RuntimeHooks,
     container_hooks: HookPlan,
+    proc_view: Option<ViewPlan>,
 }
 
 impl<'a> Blueprint<'a> {
@@ -120,8 +125,10 @@ impl<'a> Blueprint<'a> {
             bundle: request.bundle.clone(),
             annotations: spec.annotations().clone().unwrap_or_default(),
         };
+        let namespaces = plan_namespaces(spec)?;
         Ok(Self {
-            namespaces: plan_namespaces(spec)?,
+            proc_view: plan_proc_view(spec, &namespaces, &request.options.proc_view)?,
+            namespaces,
             maps: IdMaps::from_spec("linux", linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?,
             rootfs_path: request.bundle.join(root.path()),
             cgroup_path,
@@ -175,8 +182,9 @@ impl Made {
             Record::of(&request.namespace, &request.shim, &request.id),
         )?;
         let cgroup = self.cgroup.as_ref().ok_or(Error::ProcessFinished)?;
+        let view = order.make_view(cgroup)?;
 
-        let spawned = runtime.spawner().spawn(order.plan, order.descriptors, cgroup.as_fd())?;
+        let spawned = runtime.spawner().spawn(Plan::Init(order.plan), order.descriptors, cgroup.as_fd())?;
         // systemd would have removed a scope without a process; from here on the container has one.
         drop(placeholder);
         let hooks = &order.runtime_hooks;
@@ -201,6 +209,7 @@ impl Made {
             memory_qos: self.memory_qos.take(),
             record,
             rootfs: Mutex::new(std::mem::take(&mut self.rootfs)),
+            view: Mutex::new(view),
             hooks: order.runtime_hooks,
             state: State { pid: process.pid(), ..state },
             init,
@@ -261,7 +270,7 @@ impl Made {
 
 /// The finished plan, with what goes beside it.
 struct Order {
-    plan: Plan,
+    plan: Box<InitPlan>,
     descriptors: Descriptors<'static>,
     namespaces: ContainerNamespaces,
     defaults: ProcessDefaults,
@@ -270,6 +279,7 @@ struct Order {
     memory_qos: Option<MemoryQosOfContainer>,
     device_program: Option<Vec<u64>>,
     runtime_hooks: RuntimeHooks,
+    proc_view: Option<ViewPlan>,
 }
 
 impl Order {
@@ -302,6 +312,7 @@ impl Order {
         let user = (process.user().uid(), process.user().gid());
         let stdio = with_console_size(io, process).plan(user, blueprint.maps, &mut descriptors)?;
         let plan = InitPlan {
+            proc_view: None,
             hostname: own_name(&blueprint.namespaces, "hostname", spec.hostname().as_ref())?,
             domainname: own_name(&blueprint.namespaces, "domainname", spec.domainname().as_ref())?,
             sysctls: plan_sysctls(spec, &blueprint.namespaces)?,
@@ -315,7 +326,8 @@ impl Order {
             process: plan_process(process, defaults.surroundings(), stdio)?,
         };
         Ok(Self {
-            plan: Plan::Init(Box::new(plan)),
+            plan: Box::new(plan),
+            proc_view: blueprint.proc_view,
             descriptors,
             namespaces,
             defaults,
@@ -325,6 +337,18 @@ impl Order {
             device_program: blueprint.device_program,
             runtime_hooks: blueprint.runtime_hooks,
         })
+    }
+}
+
+impl Order {
+    /// Makes the view, which needs the cgroup to be there.
+    fn make_view(&mut self, cgroup: &Cgroup) -> Result<ViewOutcome, Error> {
+        let Some(view) = &self.proc_view else { return Ok(ViewOutcome::NotNeeded) };
+        let outcome = make_view(view, cgroup, &mut self.plan, &mut self.descriptors)?;
+        if self.plan.namespaces.new_time.is_some() {
+            self.namespaces.joined_by_exec |= UnshareFlags::NEWTIME.bits();
+        }
+        Ok(outcome)
     }
 }
 

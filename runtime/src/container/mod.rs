@@ -4,16 +4,19 @@ mod create;
 mod exec;
 mod listener;
 mod memory_qos;
+mod proc_view;
 
 pub use crate::rootfs::RootfsMount;
 pub use create::{CreateOptions, CreateRequest};
 pub(crate) use listener::send_listener;
 
 use self::memory_qos::MemoryQosOfContainer;
+use self::proc_view::ViewOutcome;
 
 use crate::error::Error;
 use crate::hooks::{self, State};
 use crate::plan::RuntimeHooks;
+use crate::proc_view::ViewCounters;
 use crate::process::send_signal;
 use crate::record::Record;
 use crate::rootfs::MountedRootfs;
@@ -50,6 +53,7 @@ pub struct Container {
     memory_qos: Option<MemoryQosOfContainer>,
     record: Record,
     rootfs: Mutex<MountedRootfs>,
+    view: Mutex<ViewOutcome>,
     hooks: RuntimeHooks,
     state: State,
     init: OwnedFd,
@@ -192,6 +196,31 @@ impl Container {
         Ok(hooks::run_all("poststart", &self.hooks.poststart, &self.state_as("running"))?)
     }
 
+    /// Why it has no view of `/proc` though the node's policy gives it one; told once.
+    pub fn take_view_failure(&self) -> Option<Error> {
+        let mut view = self.view();
+        match std::mem::replace(&mut *view, ViewOutcome::NotNeeded) {
+            ViewOutcome::Failed(error) => Some(error),
+            outcome => {
+                *view = outcome;
+                None
+            }
+        }
+    }
+
+    /// How often its view of `/proc` was read; `None` when it has none.
+    #[must_use]
+    pub fn view_counters(&self) -> Option<Arc<ViewCounters>> {
+        match &*self.view() {
+            ViewOutcome::Made(view) => Some(view.counters()),
+            ViewOutcome::NotNeeded | ViewOutcome::Failed(_) => None,
+        }
+    }
+
+    fn view(&self) -> std::sync::MutexGuard<'_, ViewOutcome> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Kills what is left of it and removes its cgroup, mounts and record, then runs the poststop hooks. Can be repeated
     /// after a failure, and once everything is gone.
     ///
@@ -201,6 +230,8 @@ impl Container {
         let mut failures = Vec::new();
         let mut note = |result: Result<(), Error>| failures.extend(result.err());
         note(self.remove_cgroup());
+        // After the last reader, before the cgroup's numbers could be another's.
+        *self.view() = ViewOutcome::NotNeeded;
         note(self.rootfs.lock().unwrap_or_else(PoisonError::into_inner).unmount().map_err(Error::from));
         note(
             hooks::run_all("poststop", &self.hooks.poststop, &self.state_as("stopped")).map_err(Error::from),

@@ -10,6 +10,7 @@ mod memory_qos;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod proc_view;
 mod process;
 mod sysctls;
 pub(crate) mod wire;
@@ -21,6 +22,7 @@ pub(crate) use memory_qos::plan_memory_qos;
 pub(crate) use mount_options::{Bind, KNOWN as KNOWN_MOUNT_OPTIONS};
 pub(crate) use mounts::{Binder, clone_tree, plan_mounts, rootfs_mount_flags};
 pub(crate) use namespaces::{Namespaces, UserNamespace, plan_namespaces};
+pub(crate) use proc_view::{ViewPlan, ViewReason, plan_proc_view};
 pub(crate) use process::{Surroundings, plan_process};
 pub(crate) use sysctls::plan_sysctls;
 

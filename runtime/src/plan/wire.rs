@@ -3,6 +3,7 @@
 //! Plain data that travels to the spawner. Paths are C strings already, ids are the kernel's, descriptors are positions in
 //! the list that travels along. Nothing here is parsed, looked up or defaulted any more: the process only executes it.
 
+use crate::proc_view::ViewFile;
 use crate::seccomp::Filter;
 use crate::sys::{MountAttributes, SchedulerAttributes};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub(crate) struct InitPlan {
     pub(crate) rootfs: RootfsPlan,
     pub(crate) mounts: Vec<MountPlan>,
     pub(crate) devices: Vec<DevicePlan>,
+    pub(crate) proc_view: Option<ProcViewPlan>,
     pub(crate) masked_paths: Vec<CString>,
     pub(crate) readonly_paths: Vec<CString>,
     /// Files below `/proc/sys` and what to write.
@@ -100,6 +102,16 @@ pub(crate) enum MountSource {
     },
     /// The cgroup hierarchy, as seen from the container's cgroup namespace.
     Cgroup { flags: u64, data: CString },
+}
+
+/// The container's own view below `/proc` and `/sys`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ProcViewPlan {
+    /// A file system that has the files by their names.
+    pub(crate) tree: Descriptor,
+    pub(crate) files: Vec<ViewFile>,
+    /// Further files, each a tree of its own, and where it goes.
+    pub(crate) trees: Vec<(Descriptor, CString)>,
 }
 
 /// One node below `/dev`.

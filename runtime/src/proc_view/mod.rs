@@ -1,7 +1,20 @@
 //! What a container sees of its machine below `/proc` and `/sys/devices/system/cpu`: its own share instead of the host's.
 //!
-//! [`figures`] are a container's numbers, [`render`] turns them into the kernel's texts. Both are pure; they must not know
-//! where numbers come from, nor how a text reaches a reader.
+//! [`figures`] are a container's numbers, [`render`] turns them into the kernel's texts; both are pure. `sample` reads the
+//! numbers from the container's cgroup, and `serve` shows the texts as files in a mount that only that container has.
 
 pub mod figures;
+mod file;
+mod policy;
 pub mod render;
+mod sample;
+mod serve;
+mod view;
+
+pub use file::ViewFile;
+pub use policy::{Containers, Selection, UnknownFile, ViewPolicy};
+pub use sample::SampleError;
+pub(crate) use sample::{Epoch, Sampler};
+pub(crate) use serve::FuseMount;
+pub(crate) use view::View;
+pub use view::ViewCounters;

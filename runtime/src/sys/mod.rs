@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 mod bpf;
+mod clock;
 mod clone;
 mod exec;
 mod mount;
@@ -14,6 +15,7 @@ mod signals;
 pub mod wait;
 
 pub(crate) use bpf::attach_device_program;
+pub(crate) use clock::time_since_boot;
 pub(crate) use clone::{CloneFlags, Forked, clone3};
 pub(crate) use exec::{close_all_but, close_on_exec_from, execve};
 pub(crate) use mount::{MountAttributes, mount_setattr};

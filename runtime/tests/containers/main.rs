@@ -9,6 +9,7 @@ mod bundle;
 mod failures;
 mod hostile;
 mod mounts;
+mod proc_view;
 mod process;
 
 use ballast_runtime::Runtime;
@@ -21,7 +22,8 @@ type Test = fn(&Arc<Runtime>);
 fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::start().expect("fork the spawner"));
     let tests: Vec<(&'static str, Test)> =
-        [basics::TESTS, failures::TESTS, hostile::TESTS, mounts::TESTS, process::TESTS].concat();
+        [basics::TESTS, failures::TESTS, hostile::TESTS, mounts::TESTS, proc_view::TESTS, process::TESTS]
+            .concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {

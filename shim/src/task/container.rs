@@ -119,6 +119,10 @@ impl Container {
         for notice in self.runtime.take_notices() {
             tracing::warn!(id = self.id, %notice, "memory QoS");
         }
+        if let Some(error) = self.runtime.take_view_failure() {
+            let error = runtime::report(&error);
+            tracing::warn!(id = self.id, error, "the container sees the host's /proc");
+        }
     }
 
     /// Signals init. The end of init ends the container, so where the kernel does not see to that, SIGKILL goes to all.

@@ -1,0 +1,115 @@
+//! A container's view of `/proc`: made between its cgroup and its first process, gone with its cgroup.
+
+use crate::error::{CallContext, Error};
+use crate::plan::wire::{InitPlan, ProcViewPlan};
+use crate::plan::{ViewPlan, ViewReason};
+use crate::proc_view::{Epoch, FuseMount, Sampler, Selection, View, ViewFile};
+use crate::spawn::Descriptors;
+use crate::sys::{MountAttributes, mount_setattr};
+use ballast_cgroups::Cgroup;
+use rustix::fd::AsFd;
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
+use std::ffi::CString;
+
+/// A pod that is limited bounds these files of its cgroup.
+const LIMITS: [&str; 2] = ["memory.max", "cpu.max"];
+
+/// Pressure files: of the cgroup, and below `/proc/pressure`.
+const PRESSURE: [(&str, &std::ffi::CStr); 3] = [
+    ("cpu.pressure", c"/proc/pressure/cpu"),
+    ("io.pressure", c"/proc/pressure/io"),
+    ("memory.pressure", c"/proc/pressure/memory"),
+];
+
+/// What became of a view that was planned.
+#[derive(Debug)]
+pub(super) enum ViewOutcome {
+    /// It is served, and part of the plan.
+    Made(View),
+    /// Nobody asked for it, and there is no need.
+    NotNeeded,
+    /// Nobody asked for it, and it cannot be had.
+    Failed(Error),
+}
+
+/// Makes the view and adds it to the plan. The view is served from now on: placing it is the first that asks for it.
+///
+/// # Errors
+/// When it was asked for and cannot be made.
+pub(super) fn make_view(
+    view: &ViewPlan,
+    cgroup: &Cgroup,
+    plan: &mut InitPlan,
+    descriptors: &mut Descriptors,
+) -> Result<ViewOutcome, Error> {
+    let made = match view.reason {
+        ViewReason::PolicyIfPodIsLimited if !pod_is_limited(cgroup)? => return Ok(ViewOutcome::NotNeeded),
+        _ => try_make(view, cgroup, plan, descriptors),
+    };
+    match made {
+        Ok(made) => Ok(ViewOutcome::Made(made)),
+        Err(error) if view.reason == ViewReason::Asked => Err(error),
+        Err(error) => Ok(ViewOutcome::Failed(error)),
+    }
+}
+
+fn try_make(
+    view: &ViewPlan,
+    cgroup: &Cgroup,
+    plan: &mut InitPlan,
+    descriptors: &mut Descriptors,
+) -> Result<View, Error> {
+    let epoch = epoch(view.files);
+    let sampler = Sampler::new(cgroup, view.rounding, epoch)?;
+    let mount = FuseMount::new()?;
+    let pressure = if view.files.pressure { pressure_trees(cgroup)? } else { Vec::new() };
+    let made = View::serve(mount.connection, sampler)?;
+    if epoch != Epoch::default() {
+        plan.namespaces.new_time = Some(format!("boottime -{} 0\n", epoch.boottime_s));
+    }
+    plan.proc_view = Some(ProcViewPlan {
+        tree: descriptors.add(mount.tree),
+        files: view.files.files().collect(),
+        trees: pressure.into_iter().map(|(tree, path)| (descriptors.add(tree), path)).collect(),
+    });
+    Ok(made)
+}
+
+/// The container's boot is now, where the kernel can show that consistently: in a time namespace.
+fn epoch(files: Selection) -> Epoch {
+    let has_namespaces = access("/proc/self/ns/time", Access::EXISTS).is_ok();
+    if has_namespaces && files.contains(ViewFile::Uptime) { Epoch::now() } else { Epoch::default() }
+}
+
+fn pod_is_limited(cgroup: &Cgroup) -> Result<bool, Error> {
+    let lineage = cgroup.lineage()?;
+    // The root's is no pod.
+    let Some(pod) = lineage.get(1).filter(|_| lineage.len() > 2) else { return Ok(false) };
+    let mut content = Vec::new();
+    for file in LIMITS {
+        if let Some(file) = pod.file(file)?
+            && !file.read(&mut content)?.starts_with("max")
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The cgroup's pressure files as trees to attach; the kernel answers them, and nobody of ours is asked.
+fn pressure_trees(cgroup: &Cgroup) -> Result<Vec<(rustix::fd::OwnedFd, CString)>, Error> {
+    let mut trees = Vec::new();
+    for (file, path) in PRESSURE {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = match open_tree(cgroup.as_fd(), file, flags) {
+            Err(Errno::NOENT) => continue,
+            tree => tree.call("open_tree", || file.into())?,
+        };
+        mount_setattr(tree.as_fd(), MountAttributes::READ_ONLY, None, false)
+            .call("mount_setattr", || file.into())?;
+        trees.push((tree, path.to_owned()));
+    }
+    Ok(trees)
+}

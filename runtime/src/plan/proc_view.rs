@@ -1,0 +1,209 @@
+//! Whether a container gets a view of its own below `/proc`: `ballast.dev/proc-view` for every container of the pod,
+//! `ballast.dev/proc-view.<container>` for one, which comes first; else by the node's policy.
+
+use super::{Namespaces, PlanError};
+use crate::proc_view::figures::Rounding;
+use crate::proc_view::{Containers, Selection, ViewFile, ViewPolicy};
+use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
+
+const ANNOTATION: &str = "ballast.dev/proc-view";
+
+/// Set by containerd: the container's name in its pod, and whether it is the sandbox.
+const CONTAINER_NAME: &str = "io.kubernetes.cri.container-name";
+const CONTAINER_TYPE: &str = "io.kubernetes.cri.container-type";
+
+/// A view that is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ViewPlan {
+    pub(crate) files: Selection,
+    pub(crate) rounding: Rounding,
+    pub(crate) reason: ViewReason,
+}
+
+/// Why there is to be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ViewReason {
+    /// It was asked for, so that it is an error when it cannot be made.
+    Asked,
+    /// The policy gives it to containers like this one.
+    Policy,
+    /// The policy gives it if the pod has a limit, which its cgroup tells.
+    PolicyIfPodIsLimited,
+}
+
+/// Decides on the view of a container; `None` when there is to be none.
+pub(crate) fn plan_proc_view(
+    spec: &Spec,
+    namespaces: &Namespaces<'_>,
+    policy: &ViewPolicy,
+) -> Result<Option<ViewPlan>, PlanError> {
+    let annotation = |name: &str| spec.annotations().as_ref().and_then(|all| all.get_key_value(name));
+    let own = annotation(CONTAINER_NAME).map(|(_, container)| format!("{ANNOTATION}.{container}"));
+    // Of a sandbox, too: a pod with a mistake is to fail before its images are pulled.
+    let pods = annotation(ANNOTATION).map(|(name, value)| wish(name, value, policy)).transpose()?;
+    let own =
+        own.and_then(|name| annotation(&name)).map(|(name, value)| wish(name, value, policy)).transpose()?;
+    if annotation(CONTAINER_TYPE).is_some_and(|(_, kind)| kind == "sandbox") {
+        return Ok(None);
+    }
+    let (files, reason) = match own.or(pods) {
+        Some(None) => return Ok(None),
+        Some(Some(files)) => (files, ViewReason::Asked),
+        None if is_exempt(spec, namespaces) => return Ok(None),
+        None => match policy.containers {
+            Containers::None => return Ok(None),
+            Containers::All => (policy.files, ViewReason::Policy),
+            Containers::Limited if is_limited(spec) => (policy.files, ViewReason::Policy),
+            Containers::Limited => (policy.files, ViewReason::PolicyIfPodIsLimited),
+        },
+    };
+    Ok(Some(ViewPlan { files: shown(files, namespaces), rounding: policy.rounding, reason }))
+}
+
+/// What an annotation says: no view, or these files.
+fn wish(name: &str, value: &str, policy: &ViewPolicy) -> Result<Option<Selection>, PlanError> {
+    match value {
+        "off" => Ok(None),
+        "on" => Ok(Some(policy.files)),
+        list => Selection::parse(list).map(Some).map_err(|error| PlanError::Invalid {
+            field: name.to_owned(),
+            value: value.to_owned(),
+            reason: format!("is neither on nor off, and {error}").into(),
+        }),
+    }
+}
+
+/// In a time namespace of the spec's choice the kernel's own `uptime` is right, and `stat` would need its offset.
+fn shown(files: Selection, namespaces: &Namespaces<'_>) -> Selection {
+    let has_time = namespaces.new_time.is_some() || namespaces.has_own(LinuxNamespaceType::Time);
+    if has_time { files.without(ViewFile::Uptime).without(ViewFile::Stat) } else { files }
+}
+
+/// Privileged containers, which CRI masks nothing from, and those that see the host's processes manage the host.
+fn is_exempt(spec: &Spec, namespaces: &Namespaces<'_>) -> bool {
+    let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref());
+    masked.is_none_or(Vec::is_empty) || !namespaces.has_own(LinuxNamespaceType::Pid)
+}
+
+fn is_limited(spec: &Spec) -> bool {
+    let Some(resources) = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) else {
+        return false;
+    };
+    let memory = resources.memory().as_ref().and_then(|memory| memory.limit()).is_some_and(|limit| limit > 0);
+    memory || has_cpu_limit(resources) || has_unified_limit(resources)
+}
+
+fn has_cpu_limit(resources: &LinuxResources) -> bool {
+    resources.cpu().as_ref().is_some_and(|cpu| {
+        cpu.quota().is_some_and(|quota| quota > 0) || cpu.cpus().as_ref().is_some_and(|cpus| !cpus.is_empty())
+    })
+}
+
+fn has_unified_limit(resources: &LinuxResources) -> bool {
+    let limits = resources.unified().iter().flatten();
+    let mut limits = limits
+        .filter(|(file, _)| matches!(&***file, "memory.max" | "memory.high" | "cpu.max" | "cpuset.cpus"));
+    limits.any(|(_, value)| !value.starts_with("max"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::plan_namespaces;
+    use serde_json::{Value, json};
+
+    const LIMITED: ViewPolicy = ViewPolicy {
+        containers: Containers::Limited,
+        ..ViewPolicy { containers: Containers::None, files: ALL, rounding: Rounding::Up }
+    };
+    const ALL: Selection = Selection::ALL;
+
+    fn plan_of(spec: Value, policy: &ViewPolicy) -> Result<Option<ViewPlan>, PlanError> {
+        let spec: Spec = serde_json::from_value(spec).unwrap();
+        let namespaces = plan_namespaces(&spec).unwrap();
+        plan_proc_view(&spec, &namespaces, policy)
+    }
+
+    fn spec(annotations: Value, resources: Value) -> Value {
+        json!({
+            "ociVersion": "1.2.0", "annotations": annotations,
+            "linux": {
+                "namespaces": [{"type": "mount"}, {"type": "pid"}], "resources": resources, "maskedPaths": ["/proc/kcore"],
+            },
+        })
+    }
+
+    fn reason(annotations: Value, resources: Value) -> Option<ViewReason> {
+        plan_of(spec(annotations, resources), &LIMITED).unwrap().map(|plan| plan.reason)
+    }
+
+    #[test]
+    fn a_limit_is_what_the_default_policy_looks_for() {
+        for limit in [
+            json!({"memory": {"limit": 1 << 20}}),
+            json!({"cpu": {"quota": 50_000}}),
+            json!({"cpu": {"cpus": "0-1"}}),
+            json!({"unified": {"memory.max": "1000000"}}),
+        ] {
+            assert_eq!(reason(json!({}), limit.clone()), Some(ViewReason::Policy), "{limit}");
+        }
+        for none in [
+            json!({}),
+            json!({"memory": {"limit": -1}, "cpu": {"quota": -1}}),
+            json!({"unified": {"memory.max": "max"}}),
+        ] {
+            assert_eq!(reason(json!({}), none.clone()), Some(ViewReason::PolicyIfPodIsLimited), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_containers_annotation_comes_before_its_pods() {
+        let on_but_for_one = json!({
+            "ballast.dev/proc-view": "on", "ballast.dev/proc-view.a": "off", "io.kubernetes.cri.container-name": "a",
+        });
+        assert_eq!(reason(on_but_for_one, json!({})), None);
+        let off_but_for_one = json!({
+            "ballast.dev/proc-view": "off", "ballast.dev/proc-view.a": "meminfo,cpu", "io.kubernetes.cri.container-name": "a",
+        });
+        let plan = plan_of(spec(off_but_for_one, json!({})), &ViewPolicy::default()).unwrap().unwrap();
+        assert_eq!((plan.reason, plan.files), (ViewReason::Asked, Selection::parse("meminfo,cpu").unwrap()));
+        let for_another = json!({"ballast.dev/proc-view.b": "on", "io.kubernetes.cri.container-name": "a"});
+        assert_eq!(plan_of(spec(for_another, json!({})), &ViewPolicy::default()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_by_name_for_the_sandbox_already() {
+        let wrong = json!({"ballast.dev/proc-view": "yes", "io.kubernetes.cri.container-type": "sandbox"});
+        let error = plan_of(spec(wrong, json!({})), &LIMITED).unwrap_err().to_string();
+        assert!(
+            error.contains("ballast.dev/proc-view") && error.contains("\"yes\"") && error.contains("meminfo"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_sandbox_the_privileged_and_those_of_the_hosts_pids_have_none_by_default() {
+        assert_eq!(
+            reason(json!({"io.kubernetes.cri.container-type": "sandbox"}), json!({"cpu": {"quota": 1000}})),
+            None
+        );
+        let asked = json!({"ballast.dev/proc-view": "on"});
+        for (path, value) in
+            [("/linux/maskedPaths", json!([])), ("/linux/namespaces", json!([{"type": "mount"}]))]
+        {
+            let mut exempt = spec(json!({}), json!({"cpu": {"quota": 1000}}));
+            *exempt.pointer_mut(path).unwrap() = value;
+            assert_eq!(plan_of(exempt.clone(), &LIMITED).unwrap(), None, "{path}");
+            exempt["annotations"] = asked.clone();
+            assert!(plan_of(exempt, &LIMITED).unwrap().is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_time_namespace_of_the_specs_keeps_its_uptime() {
+        let mut spec = spec(json!({"ballast.dev/proc-view": "on"}), json!({}));
+        spec["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "time"}]);
+        let plan = plan_of(spec, &LIMITED).unwrap().unwrap();
+        assert!(!plan.files.contains(ViewFile::Uptime) && plan.files.contains(ViewFile::MemInfo));
+    }
+}

@@ -1,0 +1,143 @@
+//! A container's own view below `/proc` and `/sys`, as programs in it find it.
+
+use super::Test;
+use super::bundle::{Bundle, Streams, find_cgroup_mount, wait};
+use ballast_runtime::Runtime;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+pub const TESTS: &[(&str, Test)] = &[
+    ("a_view_covers_the_kernels_files_and_nothing_else", covered),
+    ("memory_and_cpus_are_the_cgroups_limits", limits),
+    ("time_begins_with_the_container_for_files_processes_and_execs", time),
+    ("a_view_works_in_a_user_namespace_and_for_an_unprivileged_user", user_namespace),
+    ("what_the_spec_mounts_itself_stays", own_mounts),
+    ("without_an_annotation_there_is_no_view_and_a_wrong_one_is_refused", choice),
+    ("a_view_ends_with_its_container", end),
+];
+
+fn with_view(script: &str) -> Bundle {
+    let mut bundle = Bundle::new(script);
+    bundle.config["annotations"] = json!({"ballast.dev/proc-view": "on"});
+    bundle
+}
+
+fn covered(runtime: &Arc<Runtime>) {
+    let outcome =
+        with_view("grep ' fuse.ballast ' /proc/self/mountinfo | cut -d' ' -f5,6 | sort").output(runtime);
+    let mut expected = String::new();
+    let names =
+        ["cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime", "vmstat"];
+    let proc_files = names.map(|name| format!("/proc/{name}"));
+    let cpu_files =
+        ["offline", "online", "possible", "present"].map(|name| format!("/sys/devices/system/cpu/{name}"));
+    for path in proc_files.iter().chain(&cpu_files).filter(|path| Path::new(path).exists()) {
+        expected += &format!("{path} ro,nosuid,nodev,noexec,relatime\n");
+    }
+    assert_eq!(outcome.stdout, expected, "{outcome:?}");
+}
+
+fn has_controllers(names: &[&str]) -> bool {
+    let controllers = std::fs::read_to_string(find_cgroup_mount().join("cgroup.controllers")).unwrap();
+    names.iter().all(|name| controllers.split_whitespace().any(|controller| controller == *name))
+}
+
+fn limits(runtime: &Arc<Runtime>) {
+    let script = "grep ^MemTotal /proc/meminfo | tr -dc 0-9; echo; free -k | grep ^Mem | tr -s ' ' | cut -d' ' -f2; \
+        grep -c ^processor /proc/cpuinfo; grep -c '^cpu[0-9]' /proc/stat; cat /sys/devices/system/cpu/online; getconf _NPROCESSORS_CONF";
+    let mut bundle = with_view(script);
+    bundle.config["linux"]["resources"]["cpu"] = json!({"quota": 50_000, "period": 100_000});
+    bundle.config["linux"]["resources"]["memory"] = json!({"limit": 64 << 20});
+    if has_controllers(&["cpu", "memory"]) {
+        assert_eq!(bundle.output(runtime).stdout, "65536\n65536\n1\n1\n0\n1\n");
+    } else {
+        // Limits are refused then; the view still has to come from the container's cgroup where it can.
+        bundle.config["linux"]["resources"].as_object_mut().unwrap().retain(|key, _| key == "devices");
+        let outcome = bundle.output(runtime);
+        let host = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
+        assert_eq!(outcome.stdout.lines().nth(4), Some(host.trim()), "{outcome:?}");
+    }
+}
+
+fn time(runtime: &Arc<Runtime>) {
+    let script =
+        "cut -d' ' -f1 /proc/uptime; ps -o etimes= -p 1; grep ^btime /proc/stat | cut -d' ' -f2; date +%s";
+    let numbers =
+        |text: &str| -> Vec<f64> { text.split_whitespace().map(|word| word.parse().unwrap()).collect() };
+    let outcome = with_view(script).output(runtime);
+    let read = numbers(&outcome.stdout);
+    let [uptime, elapsed, booted, now] = read[..] else { panic!("{outcome:?}") };
+    let consistent = (now - uptime - booted).abs() <= 2.0 && (0.0..30.0).contains(&elapsed);
+    assert!(consistent, "{outcome:?}");
+    if !Path::new("/proc/self/ns/time").exists() {
+        return;
+    }
+    assert!(uptime < 30.0, "{outcome:?}");
+
+    let mut bundle = with_view("");
+    bundle.config["process"]["args"] = json!(["sleep", "1000"]);
+    let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
+    init.start().unwrap();
+    let process = json!({
+        "user": {"uid": 0, "gid": 0}, "args": ["sh", "-c", script], "env": ["PATH=/usr/bin"], "cwd": "/"
+    });
+    let streams = Streams::new();
+    let exec = container.exec(&serde_json::from_value(process).unwrap(), streams.io()).unwrap();
+    exec.start().unwrap();
+    let outcome = streams.wait(&exec);
+    let read = numbers(&outcome.stdout);
+    assert!(read[0] < 30.0 && (0.0..30.0).contains(&read[1]), "{outcome:?}");
+    container.signal_all(9).unwrap();
+    wait(&init);
+    container.delete().unwrap();
+}
+
+fn user_namespace(runtime: &Arc<Runtime>) {
+    let mut bundle =
+        with_view("head -c 5 /proc/stat; cut -d. -f1 /proc/uptime; cat /sys/devices/system/cpu/offline");
+    let mappings = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    bundle.config["linux"]["uidMappings"] = mappings.clone();
+    bundle.config["linux"]["gidMappings"] = mappings;
+    bundle.config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+    let traversable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bundle.path(), traversable).unwrap();
+    let outcome = bundle.output(runtime);
+    assert!(outcome.stdout.starts_with("cpu  "), "{outcome:?}");
+    assert!(outcome.stdout.ends_with("\n\n"), "no CPU is offline: {outcome:?}");
+}
+
+fn own_mounts(runtime: &Arc<Runtime>) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("meminfo");
+    std::fs::write(&file, "mine\n").unwrap();
+    let mount: Value =
+        json!({"destination": "/proc/meminfo", "type": "bind", "source": file, "options": ["bind", "ro"]});
+    let outcome = with_view("cat /proc/meminfo; head -c 5 /proc/stat").add_mount(mount).output(runtime);
+    assert_eq!(outcome.stdout, "mine\ncpu  ", "{outcome:?}");
+}
+
+fn choice(runtime: &Arc<Runtime>) {
+    let script = "grep -c fuse.ballast /proc/self/mountinfo";
+    assert_eq!(Bundle::new(script).output(runtime).stdout, "0\n");
+    let mut some = Bundle::new(script);
+    some.config["annotations"] = json!({"ballast.dev/proc-view": "stat,uptime"});
+    assert_eq!(some.output(runtime).stdout, "2\n");
+    some.config["annotations"] = json!({"ballast.dev/proc-view": "memory"});
+    let refusal = some.refusal(runtime);
+    assert!(refusal.contains("ballast.dev/proc-view") && refusal.contains("\"memory\""), "{refusal}");
+}
+
+fn end(runtime: &Arc<Runtime>) {
+    let bundle = with_view("");
+    let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
+    let counters = container.view_counters().unwrap();
+    let read = std::fs::read_to_string(format!("/proc/{}/root/proc/stat", init.pid())).unwrap();
+    assert!(read.starts_with("cpu  ") && counters.reads() > 0 && counters.fallbacks() == 0, "{counters:?}");
+    init.signal(9).unwrap();
+    wait(&init);
+    container.delete().unwrap();
+    assert_eq!(Arc::strong_count(&counters), 1, "nobody serves it any more");
+    bundle.assert_nothing_left();
+}
