@@ -128,6 +128,12 @@ struct CritestArguments {
     /// Fail when a spec skips itself.
     #[arg(long)]
     deny_skipped: bool,
+    /// Run critest's benchmarks instead of its specs; --repeat then counts the rounds in which the handlers take turns.
+    #[arg(long, conflicts_with_all = ["focus", "skip", "deny_skipped", "not_runnable", "nri_socket"])]
+    benchmark: bool,
+    /// Measurements of each operation in each round of --benchmark.
+    #[arg(long, default_value_t = 30, requires = "benchmark", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
     /// Run here against the container engine at this CRI socket; boots nothing, configures nothing.
     #[arg(long, value_name = "SOCKET", conflicts_with_all = ["node", "kernel", "memory", "containerd", "bare", "installed", "init"])]
     endpoint: Option<String>,
@@ -151,6 +157,11 @@ impl CritestArguments {
             Some(endpoint) => Ok(Target::Endpoint(endpoint.clone())),
             None => options.options().map(Target::Nodes),
         }
+    }
+
+    fn measurement(&self) -> Option<critest::Measurement> {
+        let &Self { samples, parallel, repeat: rounds, .. } = self;
+        self.benchmark.then_some(critest::Measurement { samples, parallel, rounds })
     }
 
     fn options(self, layout: &Layout) -> critest::Options {
@@ -279,6 +290,10 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Critest { options, suite } => {
             let target = suite.target(&options)?;
+            if let Some(measurement) = suite.measurement() {
+                critest::benchmark(&layout, &progress, &target, &suite.options(&layout), measurement)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let passed = critest::run(&layout, &progress, &target, &suite.options(&layout))?;
             Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

@@ -22,6 +22,8 @@ use crate::tools::{self, Tool};
 use report::{Report, Versions};
 use samples::Samples;
 
+pub(crate) use samples::Quartiles;
+
 const IMAGE: &str = "ballast.dev/test/debian:latest";
 const GENERATOR: &str = "cri-bench";
 

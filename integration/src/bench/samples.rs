@@ -43,11 +43,11 @@ pub(super) struct Quantity {
 
 /// Where a quarter, half and three quarters of the values lie below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Quartiles {
-    pub(super) samples: usize,
-    pub(super) p25: u64,
-    pub(super) median: u64,
-    pub(super) p75: u64,
+pub(crate) struct Quartiles {
+    pub(crate) samples: usize,
+    pub(crate) p25: u64,
+    pub(crate) median: u64,
+    pub(crate) p75: u64,
 }
 
 impl Samples {
@@ -98,7 +98,7 @@ impl Quantity {
 
 impl Quartiles {
     /// Of values in any order, at least one.
-    pub(super) fn of(mut values: Vec<u64>) -> Self {
+    pub(crate) fn of(mut values: Vec<u64>) -> Self {
         values.sort_unstable();
         let samples = values.len();
         let at = |quarter: usize| {

@@ -4,6 +4,7 @@
 //! What passes on the baseline has to pass on the handler. What cannot pass on the project's node, on any handler, is
 //! listed with its reason in one file, and the list is held to the truth by each run. Knows handlers by their names only.
 
+mod benchmark;
 mod comparison;
 mod environment;
 mod exemptions;
@@ -28,6 +29,7 @@ use crate::progress::Progress;
 use crate::setup::ballast::Source;
 use crate::setup::layout::Layout;
 use crate::tools::{self, Tool, ToolPaths};
+use benchmark::Bench;
 use comparison::{Comparison, Rule};
 use environment::Environment;
 use exemptions::Exemptions;
@@ -39,6 +41,7 @@ use report::{Report, Side};
 use suite::Subject;
 use tally::Results;
 
+pub use benchmark::Measurement;
 pub use comparison::Skipped;
 pub use suite::Selection;
 
@@ -73,20 +76,22 @@ pub struct Options {
     pub out: PathBuf,
 }
 
+impl Options {
+    /// The baseline, then the handler.
+    fn handlers(&self) -> Vec<&str> {
+        self.baseline.iter().chain([&self.handler]).map(String::as_str).collect()
+    }
+}
+
 /// Runs the suite, writes the reports and prints the table; returns whether the handler passed.
 ///
 /// # Errors
 /// When the suite could not run, or a report could not be written.
 pub fn run(layout: &Layout, progress: &Progress, target: &Target, options: &Options) -> Result<bool> {
-    let Options { handler, baseline, out, .. } = options;
-    if baseline.as_ref() == Some(handler) {
-        bail!("{handler} would be compared with itself: choose another --baseline, or none");
-    }
     let exemptions = exemptions(target, options)?;
-    let tools = tools::build(&[Tool::Critest, Tool::Crictl, Tool::Ginkgo], layout.node(), progress)?;
-    fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
-    let out = &out.canonicalize().with_context(|| format!("find {}", out.display()))?;
-    let harness = Harness { layout, progress, target, options, tools, out };
+    let harness = Harness::prepare(layout, progress, target, options)?;
+    let Options { handler, baseline, .. } = options;
+    let out = &harness.out;
     let (environment, sides) = harness.run()?;
     let results: Vec<Results> = sides.iter().map(|runs| Results::of(runs)).collect();
     let [before @ .., tested] = results.as_slice() else { bail!("no handler ran") };
@@ -107,6 +112,31 @@ pub fn run(layout: &Layout, progress: &Progress, target: &Target, options: &Opti
     println!("\n{}", output::terminal::render(&report, terminal_width()));
     eprintln!("  reports: {}", out.display());
     Ok(report.succeeded())
+}
+
+/// Runs critest's benchmarks instead of its specs, and prints the table.
+///
+/// # Errors
+/// When a benchmark failed, or a measurement is missing.
+pub fn benchmark(
+    layout: &Layout,
+    progress: &Progress,
+    target: &Target,
+    options: &Options,
+    measurement: Measurement,
+) -> Result<()> {
+    let harness = Harness::prepare(layout, progress, target, options)?;
+    let place = harness.place()?;
+    let handlers = options.handlers();
+    let (selection, out) = (&options.selection, harness.out.as_path());
+    let outcome = harness.look(&place, &handlers).and_then(|environment| {
+        let interrupt = Interrupt::watch()?;
+        let bench = Bench { place: &place, handlers: &handlers, measurement, selection, out };
+        benchmark::run(&bench, &environment, interrupt.running())
+    });
+    println!("\n{}", end(place, outcome)?);
+    eprintln!("  reports: {}", out.display());
+    Ok(())
 }
 
 fn exemptions(target: &Target, options: &Options) -> Result<Option<Exemptions>> {
@@ -159,46 +189,62 @@ struct Harness<'a> {
     target: &'a Target,
     options: &'a Options,
     tools: ToolPaths,
-    out: &'a Path,
+    out: PathBuf,
 }
 
-impl Harness<'_> {
-    /// The baseline, then the handler.
-    fn handlers(&self) -> Vec<&str> {
-        self.options.baseline.iter().chain([&self.options.handler]).map(String::as_str).collect()
+impl<'a> Harness<'a> {
+    /// Builds critest and what it needs, and makes the directory for the reports.
+    fn prepare(
+        layout: &'a Layout,
+        progress: &'a Progress,
+        target: &'a Target,
+        options: &'a Options,
+    ) -> Result<Self> {
+        if options.baseline.as_ref() == Some(&options.handler) {
+            bail!("{} would be compared with itself: choose another --baseline, or none", options.handler);
+        }
+        if matches!(target, Target::Nodes(node) if node.containerd.is_none()) {
+            bail!("critest drives containerd: it cannot run on a bare node");
+        }
+        let out = &options.out;
+        fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
+        let out = out.canonicalize().with_context(|| format!("find {}", out.display()))?;
+        let tools = tools::build(&[Tool::Critest, Tool::Crictl, Tool::Ginkgo], layout.node(), progress)?;
+        Ok(Self { layout, progress, target, options, tools, out })
     }
 
-    /// Returns each handler's runs, in the order of [`Self::handlers`].
+    /// Returns each handler's runs, in the order of [`Options::handlers`].
     fn run(&self) -> Result<(Environment, Vec<Vec<SuiteRun>>)> {
         match self.target {
-            Target::Endpoint(endpoint) => {
-                let place = Place::Here(Here::new(endpoint, self.tools.bin_directory()));
-                self.one_after_the_other(&place)
-            }
-            Target::Nodes(node) if node.containerd.is_none() => {
-                bail!("critest drives containerd: it cannot run on a bare node")
-            }
             Target::Nodes(node) if can_share_the_machine(node) => self.side_by_side(node),
-            Target::Nodes(node) => {
-                let place = Place::Node(Node::boot(self.layout, self.progress, node)?);
+            Target::Nodes(_) | Target::Endpoint(_) => {
+                let place = self.place()?;
                 let outcome = self.one_after_the_other(&place);
                 end(place, outcome)
             }
         }
     }
 
+    /// One place for all handlers.
+    fn place(&self) -> Result<Place> {
+        match self.target {
+            Target::Endpoint(endpoint) => Ok(Place::Here(Here::new(endpoint, self.tools.bin_directory()))),
+            Target::Nodes(node) => Node::boot(self.layout, self.progress, node).map(Place::Node),
+        }
+    }
+
     fn one_after_the_other(&self, place: &Place) -> Result<(Environment, Vec<Vec<SuiteRun>>)> {
-        let handlers = self.handlers();
+        let handlers = self.options.handlers();
         let environment = self.look(place, &handlers)?;
         let interrupt = Interrupt::watch()?;
-        let display = self.display(&handlers);
+        let display = Display::new(&handlers);
         let runs = handlers.iter().map(|handler| self.suite(place, handler, &display, interrupt.running()));
         Ok((environment, runs.collect::<Result<_>>()?))
     }
 
     /// Each handler on a node of its own, booted from the same image, at the same time.
     fn side_by_side(&self, node: &NodeOptions) -> Result<(Environment, Vec<Vec<SuiteRun>>)> {
-        let handlers = self.handlers();
+        let handlers = self.options.handlers();
         let mut places = Vec::new();
         for index in 0..handlers.len() {
             // The first one built it.
@@ -209,7 +255,7 @@ impl Harness<'_> {
         let first = places.first().context("no handler to test")?;
         let environment = self.look(first, &handlers)?;
         let interrupt = Interrupt::watch()?;
-        let display = self.display(&handlers);
+        let display = Display::new(&handlers);
         let outcomes: Vec<Result<Vec<SuiteRun>>> = thread::scope(|scope| {
             let (display, running) = (&display, interrupt.running());
             let threads: Vec<_> = places
@@ -262,11 +308,7 @@ impl Harness<'_> {
     ) -> Result<Vec<SuiteRun>> {
         let nri_socket = environment::nri_socket(place, self.options.nri_socket.as_deref())?;
         let subject = Subject { place, handler, nri_socket: nri_socket.as_deref() };
-        suite::run(subject, &self.options.selection, self.out, display, running)
-    }
-
-    fn display(&self, handlers: &[&str]) -> Display {
-        Display::new(handlers)
+        suite::run(subject, &self.options.selection, &self.out, display, running)
     }
 }
 

@@ -174,6 +174,28 @@ impl Scratch<'_> {
         &self.path
     }
 
+    /// Writes a file into it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn put(&self, name: &str, content: &str) -> Result<()> {
+        let path = format!("{}/{name}", self.path);
+        match self.place {
+            Place::Here(_) => fs::write(&path, content).with_context(|| format!("write {path}")),
+            Place::Node(node) => {
+                node.command(["sh", "-c", "cat > \"$1\"", "put", &path]).stdin(content).run().map(drop)
+            }
+        }
+    }
+
+    /// Makes a directory in it.
+    ///
+    /// # Errors
+    /// When there is something of that name.
+    pub(super) fn make_directory(&self, name: &str) -> Result<()> {
+        self.place.output(&["mkdir", &format!("{}/{name}", self.path)]).map(drop)
+    }
+
     /// Copies one file of it to `target` on this machine.
     ///
     /// # Errors
@@ -199,7 +221,7 @@ impl Drop for Scratch<'_> {
     fn drop(&mut self) {
         // A node takes its files with it. Here only what is known is removed: a spec that failed can have left a mount.
         if let Place::Here(_) = self.place {
-            let remove = "cd \"$1\" && rm -f -- *.json *.yaml && rmdir -- cri-test* benchmark 2>/dev/null; rmdir -- \"$1\"";
+            let remove = "cd \"$1\" && rm -f -- *.json *.yaml benchmark/*.json && rmdir -- cri-test* benchmark 2>/dev/null; rmdir -- \"$1\"";
             if let Err(error) = self.place.output(&["sh", "-c", remove, "remove", &self.path]) {
                 eprintln!("critest left something in {}: {error:#}", self.path);
             }
