@@ -44,6 +44,27 @@ impl Record {
         Ok(records.find(|record| record.link.symlink_metadata().is_ok()))
     }
 
+    /// All records of the node.
+    ///
+    /// # Errors
+    /// When a directory cannot be read; that there is none is fine.
+    pub fn all() -> std::io::Result<Vec<Self>> {
+        let mut records = Vec::new();
+        for namespace in entries(Path::new(STATE_DIRECTORY))? {
+            for shim in entries(&namespace.link)? {
+                records.extend(entries(&shim.link)?);
+            }
+        }
+        Ok(records)
+    }
+
+    /// containerd's namespace of the container.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        let namespace = self.link.ancestors().nth(2).and_then(Path::file_name);
+        namespace.and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
     /// The container's id.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -106,7 +127,11 @@ fn make_parents(link: &Path) -> Result<(), Errno> {
 fn entries(directory: &Path) -> std::io::Result<Vec<Record>> {
     match std::fs::read_dir(directory) {
         Ok(entries) => entries.map(|entry| Ok(Record { link: entry?.path() })).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+        {
+            Ok(Vec::new())
+        }
         Err(error) => Err(error),
     }
 }

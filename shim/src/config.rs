@@ -1,4 +1,5 @@
-//! The node's configuration, TOML: `/etc/ballast/config.toml`, or what the runtime class's options give in its place.
+//! The node's configuration, TOML: `/etc/ballast/config.toml`, what the runtime class's options lay over it, or the file
+//! that they name in its place.
 //!
 //! A key that is not known is refused by its name: a policy that is misspelt must not be a policy that is off. Must not know
 //! what the settings do.
@@ -6,7 +7,10 @@
 mod memory_qos;
 mod proc_view;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use ballast_cgroups::memory_qos::Policy;
 use ballast_runtime::ViewPolicy;
@@ -64,32 +68,55 @@ impl Configuration {
     /// When it cannot be read or understood.
     pub fn load(source: &ConfigSource) -> Result<Self, ConfigError> {
         match source {
-            ConfigSource::Text(text) => Self::parse(text, "of the runtime class"),
-            ConfigSource::File(path) => Self::read(path.clone()),
-            ConfigSource::Node => match Self::read(NODE_CONFIG.into()) {
-                Err(ConfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                    Ok(Self::default())
-                }
-                result => result,
+            ConfigSource::Text(text) => Self::laid_over(text, Path::new(NODE_CONFIG)),
+            ConfigSource::File(path) => Ok(parse(&read(path)?, &path.display().to_string())?.0),
+            ConfigSource::Node => match read(Path::new(NODE_CONFIG)) {
+                Err(error) if error.is_missing_file() => Ok(Self::default()),
+                text => Ok(parse(&text?, NODE_CONFIG)?.0),
             },
         }
     }
 
-    fn read(path: PathBuf) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text, &path.display().to_string()),
-            Err(source) => Err(ConfigError::Read { path, source }),
-        }
+    /// What a runtime class says comes before what the node says, for each of the outermost keys as a whole: a class that
+    /// says one thing, containerd's cgroup driver above all, must not undo all others.
+    fn laid_over(text: &str, node: &Path) -> Result<Self, ConfigError> {
+        let (own, class) = parse(text, OF_THE_CLASS)?;
+        let mut table = match read(node) {
+            Err(error) if error.is_missing_file() => return Ok(own),
+            text => parse(&text?, &node.display().to_string())?.1,
+        };
+        table.extend(class);
+        table.try_into().map_err(|source| ConfigError::parse(OF_THE_CLASS, source))
+    }
+}
+
+const OF_THE_CLASS: &str = "of the runtime class";
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+/// The configuration, and what of it is written.
+fn parse(text: &str, origin: &str) -> Result<(Configuration, toml::Table), ConfigError> {
+    let configuration = toml::from_str(text).map_err(|source| ConfigError::parse(origin, source))?;
+    let table = toml::from_str(text).map_err(|source| ConfigError::parse(origin, source))?;
+    Ok((configuration, table))
+}
+
+impl ConfigError {
+    fn parse(origin: &str, source: toml::de::Error) -> Self {
+        Self::Parse { origin: origin.to_owned(), source: Box::new(source) }
     }
 
-    fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text)
-            .map_err(|source| ConfigError::Parse { origin: origin.to_owned(), source: Box::new(source) })
+    fn is_missing_file(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ballast_cgroups::memory_qos::Mode;
+
     use super::*;
 
     #[test]
@@ -103,6 +130,25 @@ mod tests {
     fn what_a_runtime_class_of_runc_says_about_systemd_is_accepted() {
         let text = ConfigSource::Text("SystemdCgroup = true\nno_new_keyring = true".into());
         assert!(Configuration::load(&text).unwrap().no_new_keyring);
+    }
+
+    #[test]
+    fn what_a_runtime_class_does_not_mention_is_as_the_node_says() {
+        let node = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            node.path(),
+            "no_new_keyring = true\n[memory_qos]\npolicy = 'tiered'\nthrottling_factor = 0.9",
+        )
+        .unwrap();
+        let driver = Configuration::laid_over("SystemdCgroup = true", node.path()).unwrap();
+        assert_eq!(driver.memory_qos.mode, Mode::Tiered);
+        let other = "no_new_keyring = false\n[memory_qos]\npolicy = 'off'";
+        let other = Configuration::laid_over(other, node.path()).unwrap();
+        assert!(!other.no_new_keyring);
+        assert_eq!(other.memory_qos, Policy { mode: Mode::Off, ..Policy::default() });
+        std::fs::write(node.path(), "polcy = 1").unwrap();
+        let error = Configuration::laid_over("SystemdCgroup = true", node.path()).unwrap_err();
+        assert!(ballast_runtime::report(&error).contains("polcy"));
     }
 
     #[test]

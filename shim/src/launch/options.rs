@@ -25,7 +25,7 @@ pub enum ConfigSource {
     Node,
     /// A file that replaces it.
     File(PathBuf),
-    /// TOML text that replaces it.
+    /// TOML text that is laid over it.
     Text(String),
 }
 
