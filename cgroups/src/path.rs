@@ -121,6 +121,17 @@ impl CgroupPath {
         &self.relative
     }
 
+    /// As `linux.cgroupsPath` would say it: [`Self::parse`] makes the same of it.
+    #[must_use]
+    pub fn to_cgroups_path(&self) -> String {
+        match &self.unit {
+            Some(unit) => {
+                format!("{}::{}", unit.slice, unit.name.strip_suffix(".scope").unwrap_or(&unit.name))
+            }
+            None => self.to_string(),
+        }
+    }
+
     /// The systemd unit, when the path has systemd's form.
     #[must_use]
     pub fn unit(&self) -> Option<&SystemdUnit> {
@@ -281,6 +292,22 @@ mod tests {
         assert_eq!(relative("a.slice::a-b.slice"), "a.slice/a-b.slice");
         assert_eq!(fault("a.slice::c.slice"), PathFault::NotAChildSlice);
         assert_eq!(relative("-.slice::c.slice"), "c.slice");
+    }
+
+    #[test]
+    fn a_path_that_was_written_down_is_read_as_the_same() {
+        for path in [
+            "/a/b",
+            "a:b/c:d:e",
+            "/a:b:c",
+            "kubepods-pod1.slice:cri-containerd:abc",
+            "::abc",
+            "-.slice:cri:a.scope",
+            "a.slice::a-b.slice",
+        ] {
+            let path = CgroupPath::parse(path).unwrap();
+            assert_eq!(CgroupPath::parse(&path.to_cgroups_path()).unwrap(), path);
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Which cgroup a container was put in, kept where it survives a crash of the shim.
 //!
 //! A cgroup may only be killed when it is certain that it is ours, and `config.json` cannot tell: it names what was asked
-//! for. A record is one symbolic link, `/run/ballast/<namespace>/<shim>/<container>`, whose target is the cgroup's path. It is
+//! for. A record is one symbolic link, `/run/ballast/<namespace>/<shim>/<container>`, whose target is the cgroup's path, as
+//! `linux.cgroupsPath` says it: a cgroup of systemd's has to be removed by systemd. It is
 //! written after the cgroup was made, which fails for a cgroup that anybody uses, and removed after the cgroup. Records
 //! outlive bundles: whoever cleans up after a shim finds all of its containers here.
 
@@ -71,7 +72,7 @@ impl Record {
         self.link.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
-    /// The cgroup's path below the root of the hierarchy, or `None` when there is no record.
+    /// The cgroup's path as `linux.cgroupsPath` says it, or `None` when there is no record.
     ///
     /// # Errors
     /// When the file system refuses.

@@ -243,7 +243,7 @@ impl Made {
             (hierarchy.create(&order.cgroup_path)?, None)
         };
         let cgroup = self.cgroup.insert(cgroup);
-        self.record.insert(record).write(order.cgroup_path.relative())?;
+        self.record.insert(record).write(&order.cgroup_path.to_cgroups_path())?;
         cgroup.apply(&order.limits)?;
         if let Some(memory_qos) = &self.memory_qos {
             memory_qos.establish(cgroup);

@@ -119,7 +119,7 @@ fn members(identity: &Identity, bundle: &Path) -> Vec<Member> {
 fn kill(member: &Member) -> Result<Option<Cgroup>, KillError> {
     let Some(record) = &member.record else { return Ok(None) };
     let Some(path) = record.cgroup()? else { return Ok(None) };
-    let path = CgroupPath::parse(&format!("/{path}"))?;
+    let path = CgroupPath::parse(&path)?;
     let cgroup = match Hierarchy::discover()?.find(&path) {
         Err(error) if error.kind() == ballast_cgroups::Kind::NotFound => return Ok(None),
         found => found?,
