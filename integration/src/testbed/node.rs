@@ -27,11 +27,15 @@ pub struct Node {
 impl Node {
     /// Waits for the turn.
     pub fn take() -> Self {
+        Self::take_for(&std::env::var("BALLAST_TEST_HANDLER").unwrap_or_else(|_| "ballast".to_owned()))
+    }
+
+    /// Waits for the turn; pods have this runtime handler.
+    pub fn take_for(handler: &str) -> Self {
         static TURN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
         // A test that failed said so itself.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let handler = std::env::var("BALLAST_TEST_HANDLER").unwrap_or_else(|_| "ballast".to_owned());
-        Self { handler, before: Footprint::take(), turn }
+        Self { handler: handler.to_owned(), before: Footprint::take(), turn }
     }
 
     /// The runtime handler under test.
@@ -57,6 +61,26 @@ impl Node {
         self.pull(super::container::BUSYBOX);
         self.pull(super::container::SCRATCH);
         Pod::run(&self.handler, differences)
+    }
+
+    /// As many running pods as there are differences, made by so many at a time.
+    #[track_caller]
+    pub fn crowd(&mut self, differences: Vec<Value>, at_once: usize) -> Vec<Pod> {
+        self.pull(super::container::BUSYBOX);
+        self.pull(super::container::SCRATCH);
+        let queue = Mutex::new(differences);
+        let pods = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(|| {
+                    while let Some(differences) = { queue.lock().unwrap().pop() } {
+                        let pod = Pod::run(&self.handler, differences);
+                        pods.lock().unwrap().push(pod.unwrap_or_else(|error| panic!("runp: {error}")));
+                    }
+                });
+            }
+        });
+        pods.into_inner().unwrap()
     }
 }
 

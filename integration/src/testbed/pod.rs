@@ -50,7 +50,9 @@ impl Pod {
             },
         });
         merge(&mut config, differences);
-        let cgroup = PathBuf::from(format!("/sys/fs/cgroup/{name}"));
+        let parent = text(&config, "/linux/cgroup_parent");
+        let parent = if parent.starts_with('/') { parent.to_owned() } else { format!("/{name}") };
+        let cgroup = PathBuf::from(format!("/sys/fs/cgroup{parent}"));
         let path = directory.join("pod.json");
         fs::write(&path, config.to_string()).unwrap();
         let outcome = run("crictl", &["runp", "--runtime", handler, path.to_str().unwrap()]);
