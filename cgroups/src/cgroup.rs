@@ -43,6 +43,12 @@ impl Cgroup {
         &self.hierarchy
     }
 
+    /// Whether it is a scope of systemd's, which removes it as soon as its last process has ended.
+    #[must_use]
+    pub fn is_owned_by_systemd(&self) -> bool {
+        self.scope.is_some()
+    }
+
     /// The directory's absolute path, for messages and mounts.
     #[must_use]
     pub fn directory_path(&self) -> &Path {

@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod freeze;
 mod hierarchy;
+mod kernel_log;
 mod limits;
 mod lineage;
 mod memory_events;

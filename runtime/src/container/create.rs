@@ -5,6 +5,7 @@
 
 use super::memory_qos::MemoryQosOfContainer;
 use super::proc_view::{ViewOutcome, make_view};
+use super::usage::Usage;
 use super::{Container, ContainerNamespaces, ProcessDefaults, device_program, remove_cgroup};
 use crate::bundle::read_config;
 use crate::error::{CallContext, Error};
@@ -24,7 +25,7 @@ use crate::seccomp::Filter;
 use crate::spawn::{Descriptors, Placeholder};
 use crate::sys::{self, MountAttributes, mount_setattr};
 use ballast_cgroups::memory_qos::Policy;
-use ballast_cgroups::{Cgroup, CgroupPath, Limits, StatisticsReader, UnitProperties};
+use ballast_cgroups::{Cgroup, CgroupPath, Limits, UnitProperties};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -194,8 +195,8 @@ impl Made {
             Ok(hooks::run_all("createRuntime", &hooks.create_runtime, &state)?)
         })?;
         let finished = adjust_oom_score(runtime, spec, &process)
-            .and_then(|()| Ok((early_statistics(cgroup, &order.cgroup_path)?, duplicate(process.pidfd())?)));
-        let (statistics, init) = finished.inspect_err(|_| process.destroy())?;
+            .and_then(|()| Ok((early_usage(cgroup)?, duplicate(process.pidfd())?)));
+        let (usage, init) = finished.inspect_err(|_| process.destroy())?;
         let (Some(cgroup), Some(record)) = (self.cgroup.take(), self.record.take()) else {
             return Err(Error::ProcessFinished);
         };
@@ -205,7 +206,7 @@ impl Made {
             bundle: request.bundle,
             annotations: state.annotations.clone(),
             cgroup,
-            statistics: Mutex::new(statistics),
+            usage: Mutex::new(usage),
             memory_qos: self.memory_qos.take(),
             record,
             rootfs: Mutex::new(std::mem::take(&mut self.rootfs)),
@@ -359,9 +360,9 @@ fn adjust_oom_score(runtime: &Runtime, spec: &Spec, process: &Process) -> Result
     }
 }
 
-/// See the field `statistics` of [`Container`].
-fn early_statistics(cgroup: &Cgroup, path: &CgroupPath) -> Result<Option<StatisticsReader>, Error> {
-    path.is_owned_by_systemd().then(|| StatisticsReader::new(cgroup)).transpose().map_err(Error::from)
+/// See the field `usage` of [`Container`].
+fn early_usage(cgroup: &Cgroup) -> Result<Usage, Error> {
+    if cgroup.is_owned_by_systemd() { Ok(Usage::opened(cgroup)?) } else { Ok(Usage::default()) }
 }
 
 fn duplicate(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Error> {

@@ -5,6 +5,7 @@ mod exec;
 mod listener;
 mod memory_qos;
 mod proc_view;
+mod usage;
 
 pub use crate::rootfs::RootfsMount;
 pub use create::{CreateOptions, CreateRequest};
@@ -23,14 +24,15 @@ use crate::rootfs::MountedRootfs;
 use crate::runtime::Runtime;
 use crate::seccomp::Filter;
 use ballast_cgroups::memory_qos::Notice;
-use ballast_cgroups::{Cgroup, DevicePolicy, Limits, MemoryEventsFile, Statistics, StatisticsReader};
+use ballast_cgroups::{Cgroup, DevicePolicy, Limits, MemoryEventsFile, Statistics};
 use oci_spec::runtime::{LinuxIdMapping, LinuxPersonality, LinuxResources};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use usage::Usage;
 
 /// A freezer that has not stopped everything by then never will: something is stuck in the kernel.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,9 +48,9 @@ pub struct Container {
     bundle: PathBuf,
     annotations: HashMap<String, String>,
     cgroup: Cgroup,
-    /// Opened when first asked for, off the path of every container's start. Not so where systemd owns the cgroup, which can
-    /// vanish with the last process: the descriptors then outlive it.
-    statistics: Mutex<Option<StatisticsReader>>,
+    /// Its files are opened when first asked for, off the path of every container's start. Not so where systemd owns the
+    /// cgroup, which vanishes with the last process: there is no time to open them then.
+    usage: Mutex<Usage>,
     /// `None` when all there is to it is what kubelet sent.
     memory_qos: Option<MemoryQosOfContainer>,
     record: Record,
@@ -168,16 +170,41 @@ impl Container {
         self.memory_qos.as_ref().map(MemoryQosOfContainer::take_notices).unwrap_or_default()
     }
 
-    /// What it used so far. Works after its processes have ended, until it is deleted.
+    /// What it used so far. Works after its processes have ended, until it is deleted; where systemd owns the cgroup,
+    /// if it was [kept](Self::keep_statistics).
     ///
     /// # Errors
     /// Of kind `NotFound` when the cgroup is gone.
     pub fn statistics(&self) -> Result<Statistics, Error> {
-        let mut reader = self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reader) = reader.as_mut() {
-            return Ok(reader.read()?);
-        }
-        Ok(reader.insert(StatisticsReader::new(&self.cgroup)?).read()?)
+        Ok(self.usage().read(&self.cgroup)?)
+    }
+
+    /// Whether the cgroup can vanish as soon as the last process has ended: systemd owns it.
+    #[must_use]
+    pub fn is_cgroup_fleeting(&self) -> bool {
+        self.cgroup.is_owned_by_systemd()
+    }
+
+    /// Keeps what [`Self::statistics`] says now for when the cgroup is gone. For a [fleeting](Self::is_cgroup_fleeting)
+    /// one, to be called first thing when a process has ended that can have been the last.
+    ///
+    /// # Errors
+    /// Of kind `NotFound` when it is too late.
+    pub fn keep_statistics(&self) -> Result<(), Error> {
+        Ok(self.usage().keep(&self.cgroup)?)
+    }
+
+    /// Whether the kernel's log tells of a kill for want of memory, for when it was too late to
+    /// [keep the counts](Self::keep_statistics).
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn log_tells_of_a_memory_kill(&self) -> Result<bool, Error> {
+        Ok(self.cgroup.log_tells_of_a_memory_kill()?)
+    }
+
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A file that becomes readable with priority (`POLLPRI`) when the kernel killed for memory, among other events.

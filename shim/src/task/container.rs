@@ -165,6 +165,16 @@ impl Container {
         self.blocking("read statistics", move || container.statistics()).await
     }
 
+    /// Whether the kernel's log tells of a kill for want of memory; an unreadable log tells of none.
+    pub(super) async fn log_tells_of_oom(&self) -> bool {
+        let container = Arc::clone(&self.runtime);
+        let told = self.blocking("read the kernel's log", move || container.log_tells_of_a_memory_kill());
+        told.await.unwrap_or_else(|error| {
+            tracing::warn!(id = self.id, error = runtime::report(&error), "memory kills cannot be told");
+            false
+        })
+    }
+
     /// Removes everything of a container that has ended or was never started. After a failure it can be repeated.
     pub(super) async fn delete(&self) -> Result<Exit, TaskError> {
         let _operation = self.operation.lock().await;

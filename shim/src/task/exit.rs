@@ -40,11 +40,19 @@ impl Drop for LiveExec {
 pub(super) fn announce_init_exit(container: Arc<Container>, mut exit: ExitReceiver, oom: Option<OomWatch>) {
     tokio::spawn(async move {
         let exit = exit.wait().await;
+        let kept = keep_counts(&container, oom.as_ref());
         // From here on nothing can be started in the container.
         let frozen = container.state.wait_for(|state| state.exiting(exit)).await;
         container.end_remaining_processes(frozen).await;
         container.state.wait_for(|state| state.is_alone().then_some(())).await;
         if let Some(oom) = oom {
+            if kept == Counts::Lost
+                && exit.status != 0
+                && oom.has_seen_none()
+                && container.log_tells_of_oom().await
+            {
+                oom.publish();
+            }
             oom.finish();
         }
         container.state.change(ContainerState::stopped);
@@ -56,6 +64,35 @@ pub(super) fn announce_init_exit(container: Arc<Container>, mut exit: ExitReceiv
             exit,
         );
     });
+}
+
+/// What is known of what an ended container used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counts {
+    Kept,
+    Lost,
+}
+
+/// systemd learns of the end of a container's last process when the shim does, and removes the cgroup with all that it
+/// counted. Not on a thread of its own, which would take as long to start as all of this takes.
+fn keep_counts(container: &Container, oom: Option<&OomWatch>) -> Counts {
+    if !container.runtime.is_cgroup_fleeting() {
+        return Counts::Kept;
+    }
+    if let Some(oom) = oom {
+        oom.look();
+    }
+    match container.runtime.keep_statistics() {
+        Ok(()) => Counts::Kept,
+        Err(error) => {
+            tracing::debug!(
+                id = container.id,
+                error = ballast_runtime::report(&error),
+                "what an ended container used is lost"
+            );
+            Counts::Lost
+        }
+    }
 }
 
 /// Announces the exit of an exec'ed process, whenever it comes. To be called when its start is announced.

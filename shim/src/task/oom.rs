@@ -3,7 +3,7 @@
 use std::{
     io,
     os::fd::AsFd,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ballast_cgroups::MemoryEventsFile;
@@ -55,9 +55,24 @@ impl OomWatch {
         Ok(Self { count, task })
     }
 
-    /// Looks once more: the notification of what ended the container may still be on its way.
-    pub(super) fn finish(self) {
+    /// Looks now: the notification of what ended the container may still be on its way.
+    pub(super) fn look(&self) {
         self.count.publish_new_kills();
+    }
+
+    /// Whether no kill was seen so far.
+    pub(super) fn has_seen_none(&self) -> bool {
+        self.count.known().kills == 0
+    }
+
+    /// Tells of a kill that is known from elsewhere.
+    pub(super) fn publish(&self) {
+        self.count.publish();
+    }
+
+    /// Looks once more.
+    pub(super) fn finish(self) {
+        self.look();
     }
 }
 
@@ -68,13 +83,20 @@ impl Drop for OomWatch {
 }
 
 impl OomCount {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self) {
+        self.publisher.publish(TaskOOM { container_id: self.container_id.clone(), ..TaskOOM::default() });
+    }
+
     fn publish_new_kills(&self) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         match known.file.read() {
             Ok(events) if events.oom_kill > known.kills => {
                 known.kills = events.oom_kill;
-                self.publisher
-                    .publish(TaskOOM { container_id: self.container_id.clone(), ..TaskOOM::default() });
+                self.publish();
             }
             Ok(_) => {}
             Err(error) => {
