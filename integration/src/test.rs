@@ -29,13 +29,14 @@ struct OnNode {
 }
 
 /// Which suite runs on which node, beside those of [`NODE_PACKAGE`]: without an entry, with the agent as PID 1.
-const ON_NODES: [OnNode; 3] = [
+const ON_NODES: [OnNode; 4] = [
     // What this machine's cgroups have no controllers for is ignored here.
     OnNode { suite: "node_limits", init: Init::Agent, arguments: &["--include-ignored"] },
     // Another kernel, real controllers: cheap, and the root of everything else.
     OnNode { suite: "containers", init: Init::Agent, arguments: &[] },
     // All of it is ignored where systemd is not PID 1.
     OnNode { suite: "node_systemd", init: Init::Systemd, arguments: &["--include-ignored"] },
+    OnNode { suite: "systemd", init: Init::Systemd, arguments: &[] },
 ];
 
 /// What to run.

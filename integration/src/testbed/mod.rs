@@ -18,4 +18,5 @@ pub mod json;
 pub mod node;
 pub mod pod;
 pub mod process;
+pub mod systemd;
 pub mod terminal;
