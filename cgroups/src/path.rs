@@ -98,23 +98,6 @@ impl CgroupPath {
         Ok(Self { relative: format!("ballast/{id}"), unit: None })
     }
 
-    /// The place of a cgroup that exists, by its path below the root of the hierarchy. Where the path is that of a scope in
-    /// its slices, it names the unit, too.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
-    pub fn of_existing(relative: &str) -> Result<Self> {
-        let refused = |fault| Error::Path { path: relative.to_owned(), fault };
-        let path = parse_directories(relative).map_err(refused)?;
-        let (parent, name) = path.split();
-        let slice = parent.rsplit_once('/').map_or(parent, |(_, slice)| slice);
-        if name.ends_with(".scope") && expand_slice(slice).as_deref() == Some(parent) {
-            let unit = SystemdUnit { slice: slice.to_owned(), name: name.to_owned() };
-            return Ok(Self { unit: Some(unit), ..path });
-        }
-        Ok(path)
-    }
-
     /// The path below the root of the hierarchy, without a leading slash.
     #[must_use]
     pub fn relative(&self) -> &str {
@@ -266,18 +249,6 @@ mod tests {
         let unit = path.unit().unwrap();
         assert_eq!(unit.slice, "kubepods-burstable-podA.slice");
         assert_eq!(unit.name, "cri-containerd-abc.scope");
-    }
-
-    #[test]
-    fn a_scopes_directory_leads_back_to_its_unit() {
-        for path in ["kubepods-burstable-podA.slice:cri-containerd:abc", ":cri:abc"] {
-            let path = CgroupPath::parse(path).unwrap();
-            assert!(CgroupPath::of_existing(path.relative()).unwrap().unit().is_some());
-            assert_eq!(CgroupPath::of_existing(path.relative()).unwrap().split(), path.split());
-        }
-        for path in ["kubepods/pod1/abc", "a.slice/b.slice/c.scope", "c.scope"] {
-            assert_eq!(CgroupPath::of_existing(path).unwrap().unit(), None, "{path}");
-        }
     }
 
     #[test]

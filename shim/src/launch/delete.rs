@@ -131,7 +131,7 @@ fn kill(member: &Member) -> Result<Option<Cgroup>, KillError> {
 /// Where the member's pod is, if kubelet laid that out.
 fn place(member: &Member) -> Option<PodPlace> {
     let path = member.record.as_ref()?.cgroup().ok()??;
-    PodPlace::of(&CgroupPath::of_existing(&path).ok()?)
+    PodPlace::of(&CgroupPath::parse(&path).ok()?)
 }
 
 /// Takes what the pod's containers protected off the cgroups above, as far as Ballast keeps those.

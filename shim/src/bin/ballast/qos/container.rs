@@ -33,7 +33,7 @@ pub(super) fn all(hierarchy: &Hierarchy, bundles: &Path) -> Result<Vec<Container
         let id = record.id().to_owned();
         let cgroup = record.cgroup().map_err(|source| QosError::Record { id: id.clone(), source })?;
         let Some(path) = cgroup else { continue };
-        let found = CgroupPath::of_existing(&path).and_then(|path| hierarchy.find(&path));
+        let found = CgroupPath::parse(&path).and_then(|path| hierarchy.find(&path));
         let cgroup = match found {
             Err(error) if error.kind() == ballast_cgroups::Kind::NotFound => continue,
             found => found.map_err(|source| QosError::Container { id: id.clone(), source })?,
