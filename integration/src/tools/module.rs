@@ -50,17 +50,22 @@ impl Module {
         add("go", go_version(&self.directory)?.as_bytes());
         for path in self.files()? {
             let content = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-            // The name alone: where the sources lie does not decide the result.
-            add(&path.file_name().unwrap_or_default().to_string_lossy(), &content);
+            // Relative: where the sources lie does not decide the result.
+            add(&path.strip_prefix(&self.directory).unwrap_or(&path).to_string_lossy(), &content);
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// Those of the packages within it as well.
     fn files(&self) -> Result<Vec<PathBuf>> {
-        let context = || format!("list {}", self.directory.display());
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.directory).with_context(context)? {
-            files.push(entry.with_context(context)?.path());
+        let mut directories = vec![self.directory.clone()];
+        while let Some(directory) = directories.pop() {
+            let context = || format!("list {}", directory.display());
+            for entry in fs::read_dir(&directory).with_context(context)? {
+                let path = entry.with_context(context)?.path();
+                if path.is_dir() { directories.push(path) } else { files.push(path) }
+            }
         }
         files.sort();
         Ok(files)

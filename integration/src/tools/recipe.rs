@@ -26,7 +26,7 @@ pub enum Tool {
     Critest,
     /// `ginkgo`, which runs critest in several processes at once.
     Ginkgo,
-    /// `bridge`, `host-local`, `loopback`, `portmap` and `firewall`.
+    /// `bridge`, `host-local`, `loopback`, `portmap`, `firewall`, and `hostport`, which needs no NAT.
     CniPlugins,
     /// `registry`, which serves the images of [`crate::images`].
     Registry,
@@ -212,6 +212,7 @@ const CNI_PLUGINS: Recipe = Recipe {
         "github.com/containernetworking/plugins/plugins/ipam/host-local",
         "github.com/containernetworking/plugins/plugins/meta/portmap",
         "github.com/containernetworking/plugins/plugins/meta/firewall",
+        "ballast.dev/integration/tools/cni/hostport",
     ],
     version: Some((
         "github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion",
