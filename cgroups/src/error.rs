@@ -71,6 +71,16 @@ pub enum Error {
         source: Errno,
     },
 
+    /// The kernel refused a part of an update, and then also to go back.
+    #[error("restore the limits after a refused update ({left})")]
+    NotRestored {
+        /// What was refused first.
+        #[source]
+        refused: Box<Error>,
+        /// What stood against the old values.
+        left: String,
+    },
+
     /// A file of a cgroup does not have the documented form.
     #[error("{} does not have the form of a {expected}: {content:?}", path.display())]
     Format {
@@ -215,6 +225,7 @@ impl Error {
             Self::Path { .. } | Self::InvalidResource { .. } | Self::Annotation { .. } => {
                 Kind::InvalidArgument
             }
+            Self::NotRestored { refused, .. } => refused.kind(),
             Self::Call { source, .. } => kind_of_call(*source),
             Self::Write { source, .. } => kind_of_write(*source),
             Self::ControllerMissing { .. }

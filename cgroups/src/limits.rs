@@ -4,6 +4,7 @@
 mod apply;
 mod block_io;
 pub(crate) mod convert;
+mod in_force;
 mod translate;
 mod unified;
 

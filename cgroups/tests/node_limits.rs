@@ -103,6 +103,23 @@ fn a_value_that_the_kernel_refuses_is_an_invalid_argument() {
 
 #[test]
 #[ignore = "needs a cgroup v2 hierarchy with controllers"]
+fn an_update_that_is_refused_half_way_leaves_the_old_limits() {
+    const FILES: [&str; 6] = ["cpu.max", "cpu.weight", "memory.max", "memory.low", "memory.high", "pids.max"];
+    let place = Place::new("half");
+    let cgroup = place.hierarchy.create(&place.path("box")).unwrap();
+    let old = r#"{"cpu": {"quota": 20000, "period": 50000, "shares": 512}, "pids": {"limit": 50},
+        "memory": {"limit": 67108864, "reservation": 1048576}, "unified": {"memory.high": "33554432"}}"#;
+    cgroup.apply(&limits(old)).unwrap();
+    let before = FILES.map(|file| content(&cgroup, file));
+    let new = r#"{"cpu": {"quota": 10, "period": 100000, "shares": 1024}, "pids": {"limit": 60},
+        "memory": {"limit": 16777216, "reservation": 2097152}, "unified": {"memory.high": "max"}}"#;
+    let error = cgroup.update(&limits(new)).unwrap_err();
+    assert!(error.to_string().contains("cpu.max"), "{error}");
+    assert_eq!(FILES.map(|file| content(&cgroup, file)), before);
+}
+
+#[test]
+#[ignore = "needs a cgroup v2 hierarchy with controllers"]
 fn a_limit_below_what_is_used_is_refused_when_asked_to_check() {
     let place = Place::new("check");
     let cgroup = place.hierarchy.create(&place.path("box")).unwrap();

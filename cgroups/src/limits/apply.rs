@@ -21,12 +21,20 @@ impl Cgroup {
     /// A lower memory limit makes the kernel reclaim during this call, so it can take seconds.
     ///
     /// # Errors
-    /// As [`Self::apply`], and [`Error::MemoryInUse`] when `checkBeforeUpdate` asks for it. The limits before the
-    /// one that failed stay changed.
+    /// As [`Self::apply`], and [`Error::MemoryInUse`] when `checkBeforeUpdate` asks for it. Then the limits
+    /// are as before, except for those of single devices; where even that failed, [`Error::NotRestored`].
     pub fn update(&self, limits: &Limits) -> Result<()> {
         if limits.memory.check_before_update {
             self.refuse_limit_in_use(&limits.memory)?;
         }
+        let before = self.in_force(limits)?;
+        self.replace(limits).map_err(|refused| match self.replace(&before) {
+            Ok(()) => refused,
+            Err(left) => Error::NotRestored { refused: Box::new(refused), left: left.to_string() },
+        })
+    }
+
+    fn replace(&self, limits: &Limits) -> Result<()> {
         if let Some(scope) = &self.scope {
             scope.update(limits)?;
         }
