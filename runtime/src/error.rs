@@ -158,10 +158,19 @@ impl std::fmt::Display for StepError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.step)?;
         match self.errno {
-            Some(code) => write!(formatter, ": {}", Errno::from_raw_os_error(code)),
+            Some(code) => write!(formatter, ": {}", cause(Errno::from_raw_os_error(code))),
             None => Ok(()),
         }
     }
+}
+
+/// The errno's text as a Go runtime writes it: containerd shows a step's failure to users, who look for `no such file or
+/// directory`, as do their tools.
+fn cause(errno: Errno) -> String {
+    let text = errno.to_string();
+    let text = text.rsplit_once(" (os error").map_or(text.as_str(), |(text, _)| text);
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
 /// Adds the step to an errno.
@@ -186,4 +195,24 @@ pub fn report(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_has_the_words_that_people_look_for() {
+        for (errno, words) in [
+            (Errno::NOENT, "no such file or directory"),
+            (Errno::ACCESS, "permission denied"),
+            (Errno::NOEXEC, "exec format error"),
+            (Errno::ISDIR, "is a directory"),
+        ] {
+            assert_eq!(
+                StepError::of(errno, "exec: \"/x\"".into()).to_string(),
+                format!("exec: \"/x\": {words}")
+            );
+        }
+    }
 }

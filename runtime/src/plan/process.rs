@@ -27,7 +27,7 @@ pub(crate) fn plan_process(
     stdio: StdioPlan,
 ) -> Result<ProcessPlan, PlanError> {
     let arguments = process.args().as_deref().unwrap_or_default();
-    if arguments.first().is_none_or(String::is_empty) {
+    if arguments.is_empty() {
         return Err(PlanError::Missing { field: "process.args" });
     }
     let cwd = process.cwd();

@@ -26,7 +26,7 @@ fn missing_command(runtime: &Arc<Runtime>) {
     assert_eq!(report(&error), r#"exec: "no-such-command": executable file not found in $PATH"#);
     bundle.assert_nothing_left();
     let error = bundle.set("/process/args", json!(["/no/such"])).refusal(runtime);
-    assert_eq!(error, r#"exec: "/no/such": No such file or directory (os error 2)"#);
+    assert_eq!(error, r#"exec: "/no/such": no such file or directory"#);
 }
 
 fn no_program(runtime: &Arc<Runtime>) {
@@ -35,7 +35,7 @@ fn no_program(runtime: &Arc<Runtime>) {
     std::fs::write(&path, "\x7fELFgarbage").unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let error = bundle.refusal(runtime);
-    assert!(error.contains("exec /etc/garbage") && error.contains("Exec format error"), "{error}");
+    assert!(error.contains("exec /etc/garbage") && error.contains("exec format error"), "{error}");
 }
 
 fn missing_source(runtime: &Arc<Runtime>) {
