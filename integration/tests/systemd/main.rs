@@ -14,3 +14,4 @@
 mod endings;
 mod fixture;
 mod life;
+mod memory_qos;
