@@ -40,6 +40,10 @@ impl Directory {
         Ok(Self { fd, path: path.to_owned() })
     }
 
+    pub(crate) fn into_descriptor(self) -> OwnedFd {
+        self.fd
+    }
+
     /// The path it was opened by; for messages only, it may have become stale.
     pub(crate) fn path(&self) -> &Path {
         &self.path

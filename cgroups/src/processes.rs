@@ -1,6 +1,8 @@
 //! The processes of a cgroup: listing, signalling, killing.
 
 use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -33,6 +35,25 @@ impl Cgroup {
         let mut collector = Collector { pids: Vec::new() };
         walk(&self.directory, &mut collector)?;
         Ok(collector.pids)
+    }
+
+    /// Opens the cgroup that a process is in: this one, or one below it.
+    ///
+    /// # Errors
+    /// [`Error::Call`] when the process or its cgroup is gone, [`Error::Format`] when it is in another.
+    pub fn of_process(&self, pid: u32) -> Result<OwnedFd> {
+        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let content = std::fs::read_to_string(&path).map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            Error::call("read", &path, errno)
+        })?;
+        let below = content
+            .lines()
+            .find_map(|line| line.strip_prefix("0::/")?.strip_prefix(self.path.relative()))
+            .filter(|below| below.is_empty() || below.starts_with('/'))
+            .ok_or_else(|| Error::format(&path, "cgroup of the container", &content))?;
+        let below = below.trim_start_matches('/');
+        self.directory.open_below(if below.is_empty() { "." } else { below }).map(Directory::into_descriptor)
     }
 
     /// Sends a signal to every process of the cgroup and of those below it. Processes that are gone are passed

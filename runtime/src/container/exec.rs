@@ -28,7 +28,10 @@ impl Container {
             oom_score_adjustment: process.oom_score_adj(),
             process: process_plan,
         }));
-        let spawned = self.runtime.spawner().spawn(plan, descriptors, self.cgroup.as_fd())?;
+        // A container that makes cgroups and gives them controllers has left its own, as systemd does; so must this process.
+        let beside_init = || Ok(Some(self.cgroup.of_process(self.state.pid)?));
+        let spawner = self.runtime.spawner();
+        let spawned = spawner.spawn_elsewhere_if_busy(plan, descriptors, self.cgroup.as_fd(), beside_init)?;
         Ok(Process::under_way(spawned, self.process_defaults.listener_target(&self.state)))
     }
 }

@@ -7,6 +7,7 @@ use crate::error::{CallContext, Error};
 use crate::plan::wire::{Descriptor, Plan};
 use crate::sys::{self, CloneFlags, Forked};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PEER: &str = "the spawner";
@@ -71,6 +72,13 @@ impl<'lender> Descriptors<'lender> {
         self.carry(Carried::Lent(descriptor))
     }
 
+    /// Puts another in the place of one that was added.
+    fn replace(&mut self, Descriptor(position): Descriptor, descriptor: OwnedFd) {
+        if let Some(place) = self.0.get_mut(position) {
+            *place = Carried::Given(descriptor);
+        }
+    }
+
     fn carry(&mut self, descriptor: Carried<'lender>) -> Descriptor {
         self.0.push(descriptor);
         Descriptor(self.0.len() - 1)
@@ -121,20 +129,53 @@ impl Spawner {
     pub(crate) fn spawn<'lender>(
         &self,
         plan: Plan,
+        descriptors: Descriptors<'lender>,
+        cgroup: BorrowedFd<'lender>,
+    ) -> Result<Spawned, Error> {
+        self.spawn_elsewhere_if_busy(plan, descriptors, cgroup, || Ok(None))
+    }
+
+    /// As [`Self::spawn`]; where the kernel keeps processes out of `cgroup`, because its children have controllers (EBUSY,
+    /// cgroup-v2 "No Internal Process Constraint"), in the one that `elsewhere` finds.
+    pub(crate) fn spawn_elsewhere_if_busy<'lender>(
+        &self,
+        plan: Plan,
         mut descriptors: Descriptors<'lender>,
         cgroup: BorrowedFd<'lender>,
+        elsewhere: impl FnOnce() -> Result<Option<OwnedFd>, Error>,
     ) -> Result<Spawned, Error> {
         let (control, theirs) = Channel::pair().map_err(|source| Error::Channel { peer: PEER, source })?;
         let cgroup = descriptors.lend(cgroup);
         descriptors.add(theirs.into_descriptor());
-        let (reply, received) = self.ask(&Request::Spawn { plan, cgroup }, descriptors)?;
+        let request = Request::Spawn { plan, cgroup };
+        let outcome = match self.ask_for_process(&request, &descriptors) {
+            Err(Error::Step(error)) if error.errno == Some(Errno::BUSY.raw_os_error()) => {
+                match elsewhere()? {
+                    Some(other) => {
+                        descriptors.replace(cgroup, other);
+                        self.ask_for_process(&request, &descriptors)
+                    }
+                    None => Err(error.into()),
+                }
+            }
+            outcome => outcome,
+        };
+        outcome.map(|(pid, pidfd)| Spawned { pid, pidfd, control })
+    }
+
+    fn ask_for_process(
+        &self,
+        request: &Request,
+        descriptors: &Descriptors<'_>,
+    ) -> Result<(u32, OwnedFd), Error> {
+        let (reply, received) = self.ask(request, descriptors)?;
         let mut received = received.into_iter();
         let pidfd = if matches!(reply, Reply::Spawned { .. }) { received.next() } else { None };
         if let Some(helper) = received.next() {
             sys::wait::reap_blocking(helper.as_fd()).map_err(|_| lost())?;
         }
         match (reply, pidfd) {
-            (Reply::Spawned { pid }, Some(pidfd)) => Ok(Spawned { pid, pidfd, control }),
+            (Reply::Spawned { pid }, Some(pidfd)) => Ok((pid, pidfd)),
             (Reply::Failed(error), _) => Err(error.into()),
             _ => Err(lost()),
         }
@@ -145,7 +186,7 @@ impl Spawner {
         let (control, theirs) = Channel::pair().map_err(|source| Error::Channel { peer: PEER, source })?;
         let mut descriptors = Descriptors::default();
         descriptors.add(theirs.into_descriptor());
-        match self.ask(&Request::Hold, descriptors)? {
+        match self.ask(&Request::Hold, &descriptors)? {
             (Reply::Spawned { pid }, received) => {
                 let pidfd = received.into_iter().next().ok_or_else(lost)?;
                 Ok(Placeholder { pid, pidfd, control: Some(control) })
@@ -158,7 +199,7 @@ impl Spawner {
     /// Makes a user namespace with these maps.
     pub(crate) fn make_user_namespace(&self, uid_map: String, gid_map: String) -> Result<OwnedFd, Error> {
         let request = Request::MakeUserNamespace { uid_map, gid_map };
-        let (reply, received) = self.ask(&request, Descriptors::default())?;
+        let (reply, received) = self.ask(&request, &Descriptors::default())?;
         match (reply, received.into_iter().next()) {
             (Reply::UserNamespace, Some(namespace)) => Ok(namespace),
             (Reply::Failed(error), _) => Err(error.into()),
@@ -166,7 +207,7 @@ impl Spawner {
         }
     }
 
-    fn ask(&self, request: &Request, descriptors: Descriptors<'_>) -> Result<(Reply, Vec<OwnedFd>), Error> {
+    fn ask(&self, request: &Request, descriptors: &Descriptors<'_>) -> Result<(Reply, Vec<OwnedFd>), Error> {
         let channel = self.lock();
         let borrowed: Vec<_> = descriptors.0.iter().map(AsFd::as_fd).collect();
         let context = |source| Error::Channel { peer: PEER, source };

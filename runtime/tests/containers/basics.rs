@@ -17,6 +17,7 @@ pub const TESTS: &[(&str, Test)] = &[
     ("masked_paths_are_empty_and_readonly_paths_refuse_writes", protection),
     ("a_read_only_volume_cannot_be_written_and_a_file_can_be_bound_on_a_file", volumes),
     ("an_exec_joins_the_container_and_returns_its_own_status", exec),
+    ("an_exec_follows_init_out_of_a_cgroup_whose_children_have_controllers", exec_beside_init),
     ("a_terminal_is_the_controlling_one_and_dev_console", terminal),
     ("a_user_namespace_maps_root_to_the_hosts_ids", user_namespace),
     ("the_files_of_an_image_belong_to_the_user_namespaces_root", mapped_image),
@@ -115,6 +116,33 @@ fn exec(runtime: &Arc<Runtime>) {
     assert_eq!(wait(&init), 137);
     container.delete().unwrap();
     container.delete().expect("deleting twice is fine");
+    bundle.assert_nothing_left();
+}
+
+/// What systemd and dockerd do in a container. Without controllers the kernel does not mind processes beside children.
+fn exec_beside_init(runtime: &Arc<Runtime>) {
+    let script = "cd /cgroup && mkdir inner && echo 0 > inner/cgroup.procs && for one in $(cat cgroup.controllers); \
+                  do echo +$one > cgroup.subtree_control || exit 1; done; cat cgroup.subtree_control; exec sleep 1000 >/dev/null 2>&1";
+    let bundle = Bundle::new(script).add_mount(json!({
+        "destination": "/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev"],
+    }));
+    let streams = Streams::new();
+    let (container, init) = bundle.create(runtime, streams.io()).unwrap();
+    init.start().unwrap();
+    let (enabled, complaint) = streams.until_closed();
+    assert_eq!(complaint, "");
+    let process = serde_json::from_value(json!({
+        "user": {"uid": 0, "gid": 0}, "args": ["grep", "^0", "/proc/self/cgroup"], "env": ["PATH=/usr/bin"], "cwd": "/"
+    }));
+    let streams = Streams::new();
+    let exec = container.exec(&process.unwrap(), streams.io()).unwrap();
+    exec.start().unwrap();
+    let place = if enabled.trim().is_empty() { "0::/\n" } else { "0::/inner\n" };
+    let outcome = streams.wait(&exec);
+    assert_eq!((outcome.status, &*outcome.stdout), (0, place), "{enabled:?} {outcome:?}");
+    container.signal_all(9).unwrap();
+    assert_eq!(wait(&init), 137);
+    container.delete().unwrap();
     bundle.assert_nothing_left();
 }
 

@@ -161,6 +161,12 @@ impl Streams {
     }
 
     pub fn wait(&self, process: &Process) -> Outcome {
+        let (stdout, stderr) = self.until_closed();
+        Outcome { status: wait(process), stdout, stderr }
+    }
+
+    /// Standard output and standard error until nobody can write to them.
+    pub fn until_closed(&self) -> (String, String) {
         let text = |[reader]: &[std::io::PipeReader; 1]| {
             let mut bytes = Vec::new();
             File::from(std::os::fd::OwnedFd::from(reader.try_clone().unwrap()))
@@ -168,8 +174,7 @@ impl Streams {
                 .unwrap();
             String::from_utf8_lossy(&bytes).into_owned()
         };
-        let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
-        Outcome { status: wait(process), stdout, stderr }
+        (text(&self.stdout), text(&self.stderr))
     }
 }
 
