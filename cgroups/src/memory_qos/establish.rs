@@ -26,9 +26,8 @@ impl Cgroup {
         reach: Reach,
         lock: impl FnOnce() -> Result<LevelsLock>,
     ) -> Result<()> {
-        if decision != before {
-            self.write_note(decision)?;
-        }
+        // Every time: a reset may have taken it away.
+        self.write_note(decision)?;
         match place {
             Some(place) if decision.protects() || before.protects() => {
                 let reach = decision.protects().then_some(reach);

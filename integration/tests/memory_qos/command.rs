@@ -1,6 +1,6 @@
 //! `ballast qos`, for a person and for a program.
 
-use ballast_integration::testbed::command::run;
+use ballast_integration::testbed::command::{crictl, run};
 use ballast_integration::testbed::json::text;
 use ballast_integration::testbed::node::Node;
 use serde_json::{Value, json};
@@ -103,6 +103,12 @@ fn a_reset_puts_neutral_values_back_on_every_level() {
     // Again is nothing new.
     let again: Value = serde_json::from_str(&ballast(&["qos", "reset", &container.id, "--json"])).unwrap();
     assert_eq!(again[0]["files"], json!([]));
+    // An update decides anew.
+    crictl(&["update", "--memory", &(128 * MI).to_string(), &container.id]);
+    let shown = report(&container.id);
+    assert_eq!(setting(&shown, "memory.low"), (json!(40 * MI), json!("policy")));
+    assert_eq!(setting(&shown, "memory.high"), (json!(84 * MI), json!("policy")));
+    assert_eq!(kubepods.bytes("memory.low"), 40 * MI);
 }
 
 #[test]

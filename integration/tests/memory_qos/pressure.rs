@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ballast_integration::testbed::command::crictl;
+use ballast_integration::testbed::command::{crictl, run};
 use ballast_integration::testbed::container::{Container, SCRATCH};
 use ballast_integration::testbed::json::{number, text};
 use ballast_integration::testbed::node::Node;
@@ -21,6 +21,15 @@ fn counter(container: &Container, file: &str, key: &str) -> u64 {
     let content = container.cgroup_file(file);
     let line = content.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {key} in {content}")).parse().unwrap()
+}
+
+/// The same counter of `memory.events` in the statistics that containerd's clients get.
+#[track_caller]
+fn events_in_statistics(container: &Container, event: &str) -> u64 {
+    let command = ["-n", "k8s.io", "task", "metrics", "--format", "json", &container.id];
+    let metrics = run("ctr", &command).expect_success("ctr task metrics");
+    let metrics: Value = serde_json::from_str(&metrics).unwrap();
+    number(&metrics, &format!("/memory_events/{event}"))
 }
 
 fn sh(script: &str) -> Value {
@@ -130,6 +139,7 @@ fn who_exceeds_memory_high_is_throttled_and_the_neighbour_is_not() {
     ask_until("more throttling", || (events("high") > high).then_some(()));
     assert!(held < 150, "nothing kept it from {held} MiB");
     assert_eq!(hog.state(), "CONTAINER_RUNNING");
+    assert!(events_in_statistics(&hog, "high") >= high);
     assert_eq!(events("oom_kill"), 0);
     assert_eq!(counter(&neighbour, "memory.events", "high"), 0);
     crictl(&["rm", "--force", &hog.id]);
