@@ -8,7 +8,7 @@ use ballast_integration::testbed::container::{Container, SCRATCH};
 use ballast_integration::testbed::json::{number, text};
 use ballast_integration::testbed::node::Node;
 use ballast_integration::testbed::pod::Pod;
-use ballast_integration::testbed::process::{Process, ask_until};
+use ballast_integration::testbed::process::{self, Process, ask_until};
 use ballast_integration::testbed::terminal::Terminal;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -79,6 +79,33 @@ fn a_shim_that_is_asked_to_end_leaves_a_removable_pod() {
     }
     remove_until_gone(&pod);
     process.wait();
+}
+
+#[test]
+fn a_spawner_that_dies_is_told_and_its_pod_runs_on() {
+    let mut node = Node::take();
+    let pod = node.pod(json!({}));
+    let container = pod.start(json!({"command": ["sh", "-c", "trap 'echo still here; exit 4' TERM; echo ready; while :; do sleep 1000 & wait; done"]}));
+    container.wait_for_log("ready");
+    let log = Path::new(&std::env::var("BALLAST_NODE_LOGS").unwrap()).join("containerd.log");
+    let told = || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().filter(|line| line.contains("the spawner has ended")).count()
+    };
+    let before = told();
+    let shims = pod.shims();
+    let spawner = process::table()
+        .into_iter()
+        .find(|entry| shims.contains(&entry.parent) && entry.name.starts_with("containerd-shim"))
+        .expect("the shim has a spawner");
+    Process::open(spawner.pid).unwrap().signal(Signal::KILL);
+    ask_until("the shim's word", || (told() > before).then_some(()));
+    let refused = container.try_exec(&["true"]);
+    assert!(refused.stderr.contains("spawner"), "{refused:?}");
+    assert_eq!(container.state(), "CONTAINER_RUNNING");
+    crictl(&["stop", "--timeout", "20", &container.id]);
+    assert_eq!(container.exit_code(), 4);
+    assert!(container.logs().contains("still here"));
 }
 
 /// The numbers of the lines `tick <number>` in a log.

@@ -18,7 +18,10 @@ use rustix::{
     fs::{Mode, OFlags},
     process::{getpid, set_child_subreaper},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    io::Interest,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use super::{
     TTRPC_ADDRESS,
@@ -27,6 +30,7 @@ use super::{
 use crate::{
     events::{Flusher, Publisher},
     log::{self, Level, Sink},
+    readiness,
     reaper::Reaper,
     server::{self, Context, ServerError, Shutdown},
     version,
@@ -114,6 +118,7 @@ async fn serve(
         shutdown: Shutdown::new(),
     };
     let shutdown = context.shutdown.clone();
+    announce_end_of_spawner(&context.runtime).map_err(step("watch the spawner"))?;
     let server = server::serve(listener, new_task_service(context)).await?;
     tracing::info!(
         id = identity.id,
@@ -123,6 +128,20 @@ async fn serve(
     );
     signals.until_end(&shutdown).await;
     end(socket, flusher, server).await;
+    Ok(())
+}
+
+/// Nobody else sees it before the next Create or Exec, which then fails. The pod runs on: its processes are the shim's
+/// children, and ending them for what they may never need is for whoever reads the log to decide.
+fn announce_end_of_spawner(runtime: &Runtime) -> io::Result<()> {
+    let spawner = readiness::watch(runtime.spawner().pidfd().try_clone_to_owned()?, Interest::READABLE)?;
+    tokio::spawn(async move {
+        if spawner.readable().await.is_ok() {
+            tracing::error!(
+                "the spawner has ended: the pod runs on, and nothing can be started in it any more"
+            );
+        }
+    });
     Ok(())
 }
 
