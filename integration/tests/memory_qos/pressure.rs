@@ -46,6 +46,16 @@ struct Outcome {
     major_faults: u64,
 }
 
+/// Has a container write and read a file; returns the size of its page cache in bytes.
+fn fill_cache(keeper: &Container) -> u64 {
+    keeper.exec(&["dd", "if=/dev/zero", "of=/cache", "bs=1M", &format!("count={CACHE}")]);
+    keeper.exec(&["sync", "/cache"]);
+    keeper.exec(&["dd", "if=/cache", "of=/dev/null", "bs=1M"]);
+    let cached = counter(keeper, "memory.stat", "file");
+    assert!(cached >= CACHE * MI, "{cached}");
+    cached
+}
+
 /// Lets a container fill its page cache, a neighbour read far more than is left, and the container read again.
 fn beside_a_hog(configuration: &str) -> Outcome {
     let mut node = Node::take();
@@ -54,11 +64,7 @@ fn beside_a_hog(configuration: &str) -> Outcome {
     let quiet = kubepods.pod(&mut node, Class::Burstable, json!({"ballast.dev/memory-request": "260Mi"}));
     let greedy = kubepods.pod(&mut node, Class::Burstable, json!({}));
     let keeper = quiet.start(limited(300 * MI, json!({})));
-    keeper.exec(&["dd", "if=/dev/zero", "of=/cache", "bs=1M", &format!("count={CACHE}")]);
-    keeper.exec(&["sync", "/cache"]);
-    keeper.exec(&["dd", "if=/cache", "of=/dev/null", "bs=1M"]);
-    let before = counter(&keeper, "memory.stat", "file");
-    assert!(before >= CACHE * MI, "{before}");
+    let before = fill_cache(&keeper);
     let hog = greedy.start(sh(
         "dd if=/dev/zero of=/big bs=1M count=390; sync; for i in 1 2 3 4 5 6; do cat /big >/dev/null; done; echo sated; sleep 1000",
     ));
@@ -92,6 +98,32 @@ fn an_unprotected_containers_cache_does_not() {
     let unprotected = beside_a_hog("[memory_qos]\npolicy = 'off'");
     assert!(unprotected.kept < 50, "{unprotected:?}");
     assert!(unprotected.refaults > 10_000, "{unprotected:?}");
+}
+
+#[test]
+fn protection_that_ends_at_the_pod_is_none() {
+    let withheld =
+        beside_a_hog("[memory_qos]\npolicy = 'tiered'\nprotect_ancestors = 'pod'\nestimate_requests = false");
+    assert!(withheld.kept < 50, "{withheld:?}");
+}
+
+#[test]
+fn what_is_guaranteed_is_not_taken_even_to_avert_a_kill() {
+    let mut node = Node::take();
+    let kubepods = Kubepods::make("[memory_qos]\npolicy = 'tiered'\nprotect_ancestors = 'node'");
+    kubepods.write("memory.max", &(420 * MI).to_string());
+    let guaranteed = kubepods.pod(&mut node, Class::Guaranteed, json!({}));
+    let best_effort = kubepods.pod(&mut node, Class::BestEffort, json!({}));
+    let keeper = guaranteed.start(limited(260 * MI, json!({})));
+    let before = fill_cache(&keeper);
+    let hog =
+        best_effort.start(json!({"image": {"image": SCRATCH}, "args": ["memhog", (300 * MI).to_string()]}));
+    let ended = hog.wait();
+    assert_eq!((text(&ended, "/status/reason"), number(&ended, "/status/exitCode")), ("OOMKilled", 137));
+    let after = counter(&keeper, "memory.stat", "file");
+    println!("{} % of a guaranteed cache kept", after * 100 / before);
+    assert!(after * 100 >= before * 95, "{after} of {before}");
+    assert_eq!(keeper.state(), "CONTAINER_RUNNING");
 }
 
 /// Rounds of the neighbour's work beside the greedy one, and as many alone: half of those before, half afterwards.

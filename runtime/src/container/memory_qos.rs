@@ -37,7 +37,11 @@ impl MemoryQosOfContainer {
     pub(super) fn update(&self, cgroup: &Cgroup, mut limits: Limits) -> Result<(), Error> {
         let mut decision = self.decision.lock().unwrap_or_else(PoisonError::into_inner);
         let next = self.qos.decide(&NodeFacts::read()?, &mut limits, &decision, cgroup.memory_limit()?)?;
-        cgroup.update(&limits)?;
+        if let Err(error) = cgroup.update(&limits) {
+            // Some of the files can be changed already; the levels above follow the files.
+            self.carry_up(cgroup, &decision, &next);
+            return Err(error.into());
+        }
         let before = std::mem::replace(&mut *decision, next);
         self.carry_up(cgroup, &decision, &before);
         Ok(())

@@ -25,6 +25,15 @@ impl fmt::Display for Amount {
 }
 
 impl Amount {
+    /// Exactly where that is short, as what people write is; rounded otherwise.
+    pub(crate) fn brief(self) -> String {
+        if self.0 >> 20 == 0 || self.0 == u64::MAX || self.0.is_multiple_of(1 << 20) {
+            self.to_string()
+        } else {
+            self.rounded()
+        }
+    }
+
     /// Rounded to a tenth of the unit, for numbers that change all the time.
     pub(crate) fn rounded(self) -> String {
         let unit = UNITS.iter().find(|(_, shift)| self.0 >> shift > 0);
@@ -65,6 +74,11 @@ mod tests {
             assert_eq!(Amount(bytes).to_string(), text);
         }
         assert_eq!(Amount((3 << 29) + 12_345).rounded(), "1.5Gi");
+        assert_eq!(Amount(505_524 << 10).brief(), "493.6Mi");
+        assert_eq!(
+            [Amount(500 << 20), Amount(4096), Amount(u64::MAX)].map(Amount::brief),
+            ["500Mi", "4Ki", "max"]
+        );
         assert_eq!(Amount(100).rounded(), "100");
     }
 

@@ -135,5 +135,9 @@ fn print(
     text: impl FnOnce() -> String,
 ) -> Result<(), QosError> {
     let text = if arguments.json { serde_json::to_string_pretty(value)? } else { text() };
-    writeln!(std::io::stdout().lock(), "{text}").map_err(QosError::Output)
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        // The reader has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(QosError::Output),
+    }
 }

@@ -39,7 +39,7 @@ pub(super) fn list(reports: &[Report]) -> String {
             value(Knob::Min),
             value(Knob::Low),
             value(Knob::High),
-            report.memory_max.to_string(),
+            report.memory_max.brief(),
             report.memory_current.rounded(),
             report.events.high.to_string(),
             report.events.oom_kill.to_string(),
@@ -132,8 +132,8 @@ fn name(container: &str) -> String {
 
 fn brief(setting: &Setting) -> String {
     match &setting.source {
-        Some(source) => format!("{} {source}", setting.value),
-        None => setting.value.to_string(),
+        Some(source) => format!("{} {source}", setting.value.brief()),
+        None => setting.value.brief(),
     }
 }
 
