@@ -19,19 +19,19 @@ pub(super) struct Environment {
 
 impl Environment {
     pub(super) fn of(place: &Place, handlers: &[&str]) -> Result<Self> {
-        let (kernel, node) = match place {
-            Place::Node(node) if node.shares_the_kernel() => {
-                ("Linux", "this machine's kernel, in namespaces")
-            }
-            Place::Node(_) => ("Linux", "user-mode Linux"),
-            Place::Here(_) => ("Linux", "this machine"),
+        let node = match place {
+            Place::Node(node) if node.shares_the_kernel() => "this machine's kernel, in namespaces",
+            Place::Node(_) => "user-mode Linux",
+            Place::Here(_) => "this machine",
         };
         let mut facts = vec![
             ("critest".to_owned(), critest_version(place)?),
-            (kernel.to_owned(), format!("{} ({node})", place.output(&["uname", "-r"])?.trim())),
+            ("Linux".to_owned(), format!("{} ({node})", place.output(&["uname", "-r"])?.trim())),
         ];
         facts.push(engine_version(place)?);
         if let Place::Node(_) = place {
+            let init = place.output(&["cat", "/proc/1/comm"])?;
+            facts.push(("PID 1".to_owned(), init.trim().to_owned()));
             for handler in handlers {
                 facts
                     .extend(handler_version(place, handler)?.map(|version| ((*handler).to_owned(), version)));
@@ -62,7 +62,11 @@ fn handler_version(place: &Place, handler: &str) -> Result<Option<String>> {
     match handler {
         "ballast" => {
             let output = place.output(&["containerd-shim-ballast-v2", "-v"])?;
-            Ok(Some(output.split_whitespace().collect::<Vec<_>>().join(" ")))
+            let field =
+                |name: &str| output.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+            let revision = field("Revision:").filter(|revision| *revision != "unknown");
+            Ok(field("Version:")
+                .map(|version| [Some(version), revision].into_iter().flatten().collect::<Vec<_>>().join(" ")))
         }
         "runc" | "crun" => {
             let output = place.output(&[handler, "--version"])?;

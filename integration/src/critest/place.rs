@@ -219,14 +219,23 @@ impl Scratch<'_> {
 
 impl Drop for Scratch<'_> {
     fn drop(&mut self) {
-        // A node takes its files with it. Here only what is known is removed: a spec that failed can have left a mount.
-        if let Place::Here(_) = self.place {
-            let remove = "cd \"$1\" && rm -f -- *.json *.yaml benchmark/*.json && rmdir -- cri-test* benchmark 2>/dev/null; rmdir -- \"$1\"";
-            if let Err(error) = self.place.output(&["sh", "-c", remove, "remove", &self.path]) {
-                eprintln!("critest left something in {}: {error:#}", self.path);
-            }
+        // A node takes its files with it.
+        if let Place::Here(_) = self.place
+            && let Err(error) = remove_unless_mounted(Path::new(&self.path))
+        {
+            eprintln!("critest left something behind: {error:#}");
         }
     }
+}
+
+/// A spec that failed can have left a mount, of a directory that is somebody's: then nothing is removed.
+fn remove_unless_mounted(directory: &Path) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    if let Some(point) = points.map(Path::new).find(|point| point.starts_with(directory)) {
+        bail!("{} is still mounted, so {} is not removed", point.display(), directory.display());
+    }
+    fs::remove_dir_all(directory).with_context(|| format!("remove {}", directory.display()))
 }
 
 /// Cuts a stream into lines.
@@ -311,12 +320,18 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_with_a_mount_in_it_is_left_alone() {
+        let error = remove_unless_mounted(Path::new("/proc")).unwrap_err();
+        assert!(error.to_string().contains("/proc is still mounted"), "{error}");
+    }
+
+    #[test]
     fn a_scratch_directory_is_gone_afterwards() {
         let place = here();
         let scratch = place.scratch("test").unwrap();
         let path = PathBuf::from(scratch.path());
         fs::write(path.join("report.json"), "{}").unwrap();
-        fs::create_dir(path.join("cri-test123")).unwrap();
+        fs::create_dir_all(path.join("podLogTest123/logs")).unwrap();
         let target = std::env::temp_dir().join(format!("ballast-fetched-{}", std::process::id()));
         scratch.fetch("report.json", &target).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "{}");
