@@ -1,8 +1,11 @@
 //! `cargo xtask test`: what needs no containerd on this machine, then the rest on a node. Knows which test runs where,
 //! nothing of what they test.
 
+mod deadline;
+
 use std::io;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,9 +15,16 @@ use crate::progress::{self, Progress};
 use crate::setup;
 use crate::setup::cargo::{self, Executable, Kind};
 use crate::setup::layout::Layout;
+use deadline::{Deadline, Slow};
 
 /// How much of containerd's log is shown when a test failed.
 const LOG_TAIL_BYTES: u64 = 6_000;
+
+/// What a test program gets on the node: many times what any of them takes.
+const SUITE_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// The runtime handler that the tests on the node drive, when it is not Ballast's.
+const HANDLER_VARIABLE: &str = "BALLAST_TEST_HANDLER";
 
 /// The package whose `tests/` take a node with containerd for granted.
 const NODE_PACKAGE: &str = "integration";
@@ -183,14 +193,26 @@ fn run_suite(layout: &Layout, node: &Node, suite: &Executable, arguments: &[Stri
     let own = on_node(suite).map_or(&[][..], |entry| entry.arguments);
     let own = own.iter().map(|argument| (*argument).to_owned());
     let argv = std::iter::once(program).chain(own).chain(arguments.iter().cloned());
-    let ending = node
+    let mut command = node
         .command(argv)
         .directory("/root")
         .env("BALLAST_WORKSPACE", layout.workspace().display().to_string())
         .env("BALLAST_NODE_LOGS", node.logs().display().to_string())
-        .env("RUST_BACKTRACE", "1")
-        .stream(&mut io::stdout(), &mut io::stderr())
+        .env("RUST_BACKTRACE", "1");
+    if let Ok(handler) = std::env::var(HANDLER_VARIABLE) {
+        command = command.env(HANDLER_VARIABLE, handler);
+    }
+    let session = command.start()?;
+    session.input().end()?;
+    let deadline = Deadline::start(session.input(), SUITE_DEADLINE);
+    let mut output = Slow::new(io::stdout());
+    let ending = session
+        .copy_output(&mut output, &mut io::stderr())
         .with_context(|| format!("run {} on the node, its logs: {}", suite.name, node.logs().display()))?;
+    if deadline.has_passed() {
+        let minutes = SUITE_DEADLINE.as_secs() / 60;
+        eprintln!("  {}: killed after {minutes} minutes; still running: {}", suite.name, output.tests());
+    }
     Ok(ending == Ending::Code(0))
 }
 

@@ -38,14 +38,12 @@ impl Container {
             merge(&mut config, json!({"command": ["sleep", "1000"]}));
         }
         merge(&mut config, differences);
+        let log = pod.directory.join(text(&config, "/log_path"));
         let path = pod.directory.join(format!("{name}.json"));
         fs::write(&path, config.to_string()).unwrap();
         let outcome = run("crictl", &["create", &pod.id, path.to_str().unwrap(), &pod.config()]);
         match outcome.code {
-            Some(0) => Ok(Self {
-                id: outcome.stdout.trim().to_owned(),
-                log: pod.directory.join(format!("{name}.log")),
-            }),
+            Some(0) => Ok(Self { id: outcome.stdout.trim().to_owned(), log }),
             _ => Err(outcome.stderr),
         }
     }
@@ -113,6 +111,12 @@ impl Container {
     /// The log file with CRI's time stamps and stream names.
     pub fn raw_log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The log file where it may be more than text.
+    #[must_use]
+    pub fn raw_log_bytes(&self) -> Vec<u8> {
+        fs::read(&self.log).unwrap()
     }
 
     /// Waits until the log has a line that contains `text`.

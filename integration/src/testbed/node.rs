@@ -1,16 +1,24 @@
 //! The node, one test at a time.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::command::crictl;
 use super::footprint::Footprint;
 use super::pod::Pod;
+use super::process::{self, Process};
 
 /// Where the tests keep configurations and logs.
 pub const DIRECTORY: &str = "/run/ballast-tests";
+
+/// What a test gets before its commands are killed, so that it fails by itself; and then again before the test program is.
+const TURN_DEADLINE: Duration = Duration::from_secs(180);
 
 /// One test's turn with the node. Its end checks that the node is as it was.
 ///
@@ -20,6 +28,8 @@ pub struct Node {
     /// The runtime handler under test.
     handler: String,
     before: Footprint,
+    /// Dropped at the turn's end, which the guard takes as its own.
+    _turn_ends: Sender<()>,
     /// The images pulled so far.
     turn: MutexGuard<'static, BTreeSet<String>>,
 }
@@ -35,7 +45,7 @@ impl Node {
         static TURN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
         // A test that failed said so itself.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { handler: handler.to_owned(), before: Footprint::take(), turn }
+        Self { handler: handler.to_owned(), before: Footprint::take(), _turn_ends: guard(), turn }
     }
 
     /// The runtime handler under test.
@@ -91,4 +101,41 @@ impl Drop for Node {
             self.before.assert_restored();
         }
     }
+}
+
+/// Watches over the turn of the current thread's test.
+fn guard() -> Sender<()> {
+    let (turn_ends, watched) = mpsc::channel::<()>();
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    thread::spawn(move || {
+        let expired = || watched.recv_timeout(TURN_DEADLINE) == Err(RecvTimeoutError::Timeout);
+        if !expired() {
+            return;
+        }
+        let mut report =
+            format!("{test} has run for {} s: its commands are killed\n", TURN_DEADLINE.as_secs());
+        let own = std::process::id();
+        for entry in process::table().into_iter().filter(|entry| entry.parent == own) {
+            report.push_str(&format!("  {} {}\n", entry.pid, command_line(entry.pid)));
+            if let Some(process) = Process::open(entry.pid) {
+                process.signal(rustix::process::Signal::KILL);
+            }
+        }
+        tell(&report);
+        if expired() {
+            tell(&format!("{test} did not end even so\n"));
+            std::process::abort();
+        }
+    });
+    turn_ends
+}
+
+/// Not with a macro, whose output the test harness would keep to itself.
+fn tell(text: &str) {
+    let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn command_line(pid: u32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ")
 }
