@@ -128,7 +128,9 @@ fn a_checkpoint_is_refused_and_the_container_goes_on() {
     let archive = "/run/ballast-tests/checkpoint.tar";
     let outcome = run("crictl", &["checkpoint", &format!("--export={archive}"), &container.id]);
     assert_ne!(outcome.code, Some(0));
-    assert!(outcome.stderr.contains("criu"), "containerd asks for it itself: {}", outcome.stderr);
+    // containerd asks for criu itself; 1.7 has no such method.
+    let said = ["criu binary not found", "CheckpointContainer not implemented"];
+    assert!(said.iter().any(|text| outcome.stderr.contains(text)), "{}", outcome.stderr);
     assert!(!Path::new(archive).exists());
     let outcome = run("ctr", &["-n", "k8s.io", "task", "checkpoint", &container.id]);
     assert_ne!(outcome.code, Some(0));
