@@ -1,9 +1,12 @@
 //! Carrying out a decision beyond the container's own files: the note, the cgroups above, and what is missing there; and
 //! taking it back.
 
+use std::os::fd::AsFd;
+
 use super::class::PodPlace;
 use super::decision::Decision;
-use super::levels::{LevelsLock, PROTECTIONS, value_of};
+use super::levels::{LevelsLock, PROTECTIONS, sum, value_of};
+use super::mark::Mark;
 use super::notice::Gap;
 use super::policy::Reach;
 use super::setting::{Knob, Setting, Source};
@@ -48,26 +51,26 @@ impl Cgroup {
         })
     }
 
-    /// The cgroups above that protect less than this one asks for. The kernel then gives less, in the worst case nothing.
+    /// The cgroups above that protect less than this one asks for, or less than all of their children together. The kernel then
+    /// gives less, in the worst case nothing.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn protection_gaps(&self) -> Result<Vec<Gap>> {
         let mut gaps = Vec::new();
         for knob in PROTECTIONS {
-            let asked = value_of(&self.directory, knob.file())?;
-            if asked == Limit::At(0) {
+            let own = value_of(&self.directory, knob.file())?;
+            if own == Limit::At(0) {
                 continue;
             }
             for ancestor in self.ancestors()? {
                 let given = value_of(&ancestor, knob.file())?;
+                // One that Ballast keeps is never less than its children together.
+                let is_kept = Mark::read(ancestor.as_fd(), ancestor.path())?.is_some();
+                let asked = if given < own || is_kept { own } else { own.max(sum(&ancestor, knob)?) };
                 if given < asked {
-                    gaps.push(Gap {
-                        knob,
-                        ancestor: ancestor.path().to_owned(),
-                        given: given.bytes(),
-                        asked: asked.bytes(),
-                    });
+                    let (given, asked) = (given.bytes(), asked.bytes());
+                    gaps.push(Gap { knob, ancestor: ancestor.path().to_owned(), given, asked });
                 }
             }
         }

@@ -110,7 +110,7 @@ fn settle(directory: &Directory, is_slice: bool, within_reach: bool) -> Result<(
 }
 
 /// What the children protect together. One that vanishes meanwhile protects nothing any more.
-fn sum(directory: &Directory, knob: Knob) -> Result<Limit> {
+pub(super) fn sum(directory: &Directory, knob: Knob) -> Result<Limit> {
     let mut sum = Limit::At(0);
     for child in directory.children()? {
         let Ok(child) = child.to_str() else { continue };

@@ -117,3 +117,21 @@ fn a_container_that_does_not_exist_is_named() {
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.stderr.contains("no-such-container"), "{}", outcome.stderr);
 }
+
+#[test]
+fn a_level_that_promises_more_than_it_has_is_a_gap() {
+    let mut node = Node::take();
+    let kubepods = Kubepods::make("[memory_qos]\npolicy = 'tiered'");
+    kubepods.write("memory.low", &(1024 * MI).to_string());
+    kubepods.write("burstable/memory.low", &(60 * MI).to_string());
+    let request = json!({"ballast.dev/memory-request": "40Mi"});
+    let first = kubepods.pod(&mut node, Class::Burstable, request.clone());
+    let first_container = first.start(limited(64 * MI, json!({})));
+    assert_eq!(report(&first_container.id)["gaps"], json!([]));
+    let second = kubepods.pod(&mut node, Class::Burstable, request);
+    second.start(limited(64 * MI, json!({})));
+    let expected = json!([{
+        "file": "memory.low", "cgroup": "/sys/fs/cgroup/kubepods/burstable", "given": 60 * MI, "asked": 80 * MI,
+    }]);
+    assert_eq!(report(&first_container.id)["gaps"], expected);
+}
