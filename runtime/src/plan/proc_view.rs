@@ -4,7 +4,8 @@
 use super::{Namespaces, PlanError};
 use crate::proc_view::figures::Rounding;
 use crate::proc_view::{Containers, Selection, ViewFile, ViewPolicy};
-use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Mount, Spec};
+use std::path::Path;
 
 const ANNOTATION: &str = "ballast.dev/proc-view";
 
@@ -79,10 +80,24 @@ fn shown(files: Selection, namespaces: &Namespaces<'_>) -> Selection {
     if has_time { files.without(ViewFile::Uptime).without(ViewFile::Stat) } else { files }
 }
 
-/// Privileged containers, which CRI masks nothing from, and those that see the host's processes manage the host.
+/// Privileged containers, for which CRI leaves `/sys` writable, and those that see the host's processes manage the host.
 fn is_exempt(spec: &Spec, namespaces: &Namespaces<'_>) -> bool {
-    let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref());
-    masked.is_none_or(Vec::is_empty) || !namespaces.has_own(LinuxNamespaceType::Pid)
+    let is_read_only =
+        |mount: &Mount| mount.options().iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
+    let mut sysfs = spec.mounts().iter().flatten().filter(|mount| mount.destination() == Path::new("/sys"));
+    sysfs.any(|mount| !is_read_only(mount)) || sees_host_processes(namespaces)
+}
+
+/// CRI says that by the path of the sandbox's namespace, which is the host's then.
+fn sees_host_processes(namespaces: &Namespaces<'_>) -> bool {
+    let inode = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    match &namespaces.pid {
+        Some(joined) => {
+            let (joined, own) = (rustix::fs::fstat(joined), rustix::fs::stat("/proc/self/ns/pid"));
+            matches!((joined, own), (Ok(joined), Ok(own)) if inode(joined) == inode(own))
+        }
+        None => !namespaces.makes(LinuxNamespaceType::Pid),
+    }
 }
 
 fn is_limited(spec: &Spec) -> bool {
@@ -112,11 +127,9 @@ mod tests {
     use crate::plan::plan_namespaces;
     use serde_json::{Value, json};
 
-    const LIMITED: ViewPolicy = ViewPolicy {
-        containers: Containers::Limited,
-        ..ViewPolicy { containers: Containers::None, files: ALL, rounding: Rounding::Up }
-    };
-    const ALL: Selection = Selection::ALL;
+    const NOBODY: ViewPolicy =
+        ViewPolicy { containers: Containers::None, files: Selection::ALL, rounding: Rounding::Up };
+    const LIMITED: ViewPolicy = ViewPolicy { containers: Containers::Limited, ..NOBODY };
 
     fn plan_of(spec: Value, policy: &ViewPolicy) -> Result<Option<ViewPlan>, PlanError> {
         let spec: Spec = serde_json::from_value(spec).unwrap();
@@ -127,8 +140,9 @@ mod tests {
     fn spec(annotations: Value, resources: Value) -> Value {
         json!({
             "ociVersion": "1.2.0", "annotations": annotations,
+            "mounts": [{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "ro"]}],
             "linux": {
-                "namespaces": [{"type": "mount"}, {"type": "pid"}], "resources": resources, "maskedPaths": ["/proc/kcore"],
+                "namespaces": [{"type": "mount"}, {"type": "pid"}], "resources": resources,
             },
         })
     }
@@ -168,7 +182,7 @@ mod tests {
         let plan = plan_of(spec(off_but_for_one, json!({})), &ViewPolicy::default()).unwrap().unwrap();
         assert_eq!((plan.reason, plan.files), (ViewReason::Asked, Selection::parse("meminfo,cpu").unwrap()));
         let for_another = json!({"ballast.dev/proc-view.b": "on", "io.kubernetes.cri.container-name": "a"});
-        assert_eq!(plan_of(spec(for_another, json!({})), &ViewPolicy::default()).unwrap(), None);
+        assert_eq!(plan_of(spec(for_another, json!({})), &NOBODY).unwrap(), None);
     }
 
     #[test]
@@ -188,9 +202,11 @@ mod tests {
             None
         );
         let asked = json!({"ballast.dev/proc-view": "on"});
-        for (path, value) in
-            [("/linux/maskedPaths", json!([])), ("/linux/namespaces", json!([{"type": "mount"}]))]
-        {
+        for (path, value) in [
+            ("/mounts/0/options", json!(["nosuid"])),
+            ("/linux/namespaces", json!([{"type": "mount"}])),
+            ("/linux/namespaces", json!([{"type": "mount"}, {"type": "pid", "path": "/proc/self/ns/pid"}])),
+        ] {
             let mut exempt = spec(json!({}), json!({"cpu": {"quota": 1000}}));
             *exempt.pointer_mut(path).unwrap() = value;
             assert_eq!(plan_of(exempt.clone(), &LIMITED).unwrap(), None, "{path}");

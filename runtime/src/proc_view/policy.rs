@@ -18,9 +18,9 @@ pub struct ViewPolicy {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Containers {
     /// Nobody.
-    #[default]
     None,
     /// Those whose memory or CPUs are limited, themselves or with their pod.
+    #[default]
     Limited,
     /// Everybody.
     All,

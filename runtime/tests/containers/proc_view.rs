@@ -14,6 +14,7 @@ pub const TESTS: &[(&str, Test)] = &[
     ("a_view_works_in_a_user_namespace_and_for_an_unprivileged_user", user_namespace),
     ("what_the_spec_mounts_itself_stays", own_mounts),
     ("without_an_annotation_there_is_no_view_and_a_wrong_one_is_refused", choice),
+    ("what_procps_reads_of_the_host_it_reads_of_a_view", procps),
     ("a_view_ends_with_its_container", end),
 ];
 
@@ -91,6 +92,19 @@ fn time(runtime: &Arc<Runtime>) {
     container.signal_all(9).unwrap();
     wait(&init);
     container.delete().unwrap();
+}
+
+/// Programs that parse every line; some cannot read every kernel's `/proc` (user-mode Linux), view or not.
+fn procps(runtime: &Arc<Runtime>) {
+    for program in ["free", "vmstat", "vmstat -s", "uptime", "ps -ef", "top -bn1"] {
+        let script = format!("{program} > /tmp/output; echo $?; wc -l < /tmp/output");
+        let (plain, viewed) = (Bundle::new(&script).output(runtime), with_view(&script).output(runtime));
+        let code = |outcome: &super::bundle::Outcome| outcome.stdout.lines().next().map(str::to_owned);
+        assert_eq!(code(&plain), code(&viewed), "{program}: {plain:?} {viewed:?}");
+        if !program.starts_with("top") && !program.starts_with("ps") {
+            assert_eq!(plain.stdout, viewed.stdout, "{program}");
+        }
+    }
 }
 
 fn user_namespace(runtime: &Arc<Runtime>) {

@@ -1,0 +1,54 @@
+//! The view that containers have of their machine below `/proc`, as ordinary programs report it: beside the cgroup's files,
+//! over an update, and when the shim is gone. Runs on the test node as root, with Ballast alone.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the lints' exception for tests knows only functions marked as such"
+)]
+
+mod choice;
+mod life;
+mod programs;
+
+use ballast_integration::testbed::node::Node;
+use serde_json::{Value, json};
+
+/// An image with the programs that people use: procps, util-linux.
+const DEBIAN: &str = "ballast.dev/test/debian:latest";
+
+const MI: u64 = 1 << 20;
+
+/// The node, with the image.
+fn node() -> Node {
+    let mut node = Node::take();
+    node.pull(DEBIAN);
+    node
+}
+
+/// A pod whose containers ask for a view.
+fn asking() -> Value {
+    json!({"annotations": {"ballast.dev/proc-view": "on"}})
+}
+
+/// Runs until it is ended, within 64 MiB and half a CPU.
+fn limited() -> Value {
+    json!({
+        "image": {"image": DEBIAN},
+        "command": ["sleep", "1000"],
+        "linux": {"resources": {"memory_limit_in_bytes": 64 * MI, "cpu_period": 100_000, "cpu_quota": 50_000}},
+    })
+}
+
+/// The number in a column of the line that begins so.
+#[track_caller]
+fn column(text: &str, line: &str, column: usize) -> u64 {
+    let found = text.lines().find(|candidate| candidate.trim_start().starts_with(line));
+    let found = found.unwrap_or_else(|| panic!("no line {line} in {text}"));
+    let word =
+        found.split_whitespace().nth(column).unwrap_or_else(|| panic!("no column {column} in {found}"));
+    word.trim_matches(|character: char| !character.is_ascii_digit())
+        .parse()
+        .unwrap_or_else(|_| panic!("{word} in {found}"))
+}
