@@ -126,22 +126,25 @@ fn what_is_guaranteed_is_not_taken_even_to_avert_a_kill() {
     assert_eq!(keeper.state(), "CONTAINER_RUNNING");
 }
 
-/// Rounds of the neighbour's work beside the greedy one, and as many alone: half of those before, half afterwards.
-const ROUNDS: usize = 20;
+/// How often the neighbour works alone and then beside a greedy one: in turns, because the machine has other work, too.
+const TURNS: usize = 8;
+/// Rounds of its work in each turn.
+const ROUNDS: usize = 6;
 
-/// How long the neighbour takes for each of some rounds of its work.
-fn rounds(neighbour: &Container, count: usize) -> Vec<Duration> {
+/// How long the neighbour takes for each round of a turn.
+fn rounds(neighbour: &Container) -> Vec<Duration> {
     let round = |_| {
         let begin = Instant::now();
         neighbour.exec(&["sh", "-c", "i=0; while [ $i -lt 30 ]; do cat /work >/dev/null; i=$((i+1)); done"]);
         begin.elapsed()
     };
-    (0..count).map(round).collect()
+    (0..ROUNDS).map(round).collect()
 }
 
-fn median(mut rounds: Vec<Duration>) -> Duration {
+/// The lower quartile: a neighbour that takes processor time shows in every round, what the machine does besides in some.
+fn quartile(mut rounds: Vec<Duration>) -> Duration {
     rounds.sort_unstable();
-    rounds[rounds.len() / 2]
+    rounds[rounds.len() / 4]
 }
 
 #[test]
@@ -156,30 +159,31 @@ fn who_exceeds_memory_high_is_throttled_and_the_neighbour_is_not() {
     let neighbour = quiet.start(limited(200 * MI, json!({})));
     neighbour.exec(&["dd", "if=/dev/zero", "of=/work", "bs=1M", "count=16"]);
     neighbour.exec(&["sync", "/work"]);
-    let mut alone = rounds(&neighbour, ROUNDS / 2);
     // Far more than its memory.high of 72 MiB and less than its limit.
     let mut configuration = limited(200 * MI, json!({}));
     configuration["image"] = json!({"image": SCRATCH});
     configuration["args"] = json!(["memhog", (190 * MI).to_string()]);
-    let hog = greedy.start(configuration);
-    assert_eq!(hog.cgroup_file("memory.high"), (72 * MI).to_string());
-    let events = |event| counter(&hog, "memory.events", event);
-    ask_until("throttling", || (events("high") > 0).then_some(()));
-    let beside = median(rounds(&neighbour, ROUNDS));
-    let high = events("high");
-    let held = hog.cgroup_file("memory.current").parse::<u64>().unwrap() / MI;
-    ask_until("more throttling", || (events("high") > high).then_some(()));
-    assert!(held < 150, "nothing kept it from {held} MiB");
-    assert_eq!(hog.state(), "CONTAINER_RUNNING");
-    assert!(events_in_statistics(&hog, "high") >= high);
-    assert_eq!(events("oom_kill"), 0);
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        alone.extend(rounds(&neighbour));
+        let hog = greedy.start(configuration.clone());
+        assert_eq!(hog.cgroup_file("memory.high"), (72 * MI).to_string());
+        let events = |event| counter(&hog, "memory.events", event);
+        ask_until("throttling", || (events("high") > 0).then_some(()));
+        beside.extend(rounds(&neighbour));
+        let high = events("high");
+        let held = hog.cgroup_file("memory.current").parse::<u64>().unwrap() / MI;
+        println!("throttled {high} times at {held} MiB");
+        ask_until("more throttling", || (events("high") > high).then_some(()));
+        assert!(held < 150, "nothing kept it from {held} MiB");
+        assert_eq!(hog.state(), "CONTAINER_RUNNING");
+        assert!(events_in_statistics(&hog, "high") >= high);
+        assert_eq!(events("oom_kill"), 0);
+        crictl(&["rm", "--force", &hog.id]);
+    }
     assert_eq!(counter(&neighbour, "memory.events", "high"), 0);
-    crictl(&["rm", "--force", &hog.id]);
-    alone.extend(rounds(&neighbour, ROUNDS / 2));
-    let alone = median(alone);
-    println!(
-        "throttled {high} times at {held} MiB; a neighbour's round: {alone:?} alone, {beside:?} beside it"
-    );
+    let (alone, beside) = (quartile(alone), quartile(beside));
+    println!("a neighbour's round: {alone:?} alone, {beside:?} beside it");
     assert!(beside * 5 <= alone * 6, "{beside:?} beside it, {alone:?} alone");
 }
 
