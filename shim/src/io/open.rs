@@ -1,15 +1,21 @@
-//! Opens the paths of standard streams without ever waiting for the other end. Must not know what goes through.
+//! Opens the paths of standard streams. Must not know what goes through.
 //!
-//! Opening a FIFO waits for its other end unless somebody holds that already. So for each stream the shim opens its own
-//! end first, which does not wait, and it keeps that end: a restart of containerd then neither ends the container's
-//! input nor makes its output fail.
+//! The shim keeps the other end of each FIFO: a restart of containerd then neither ends the container's input nor makes its
+//! output fail. Of an output it opens that end last, once the client's reader is there. A client's open may be still under
+//! way when it asks for the process; an open that comes after a short process's end would wait for a writer for ever.
 
 use std::{
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::{
+    fs::{FileType, Mode, OFlags},
+    io::Errno,
+};
 
 use super::IoError;
 
@@ -21,6 +27,9 @@ pub(super) struct Ends {
     /// The other end, kept by the shim. Only a FIFO has one.
     pub(super) kept: Option<OwnedFd>,
 }
+
+/// How long a client may take to open what it wants to read. A process whose client never comes is started nevertheless.
+const READER_BOUND: Duration = Duration::from_secs(10);
 
 const BASE: OFlags = OFlags::CLOEXEC.union(OFlags::NOCTTY);
 
@@ -37,15 +46,27 @@ pub(super) fn input(path: &Path) -> Result<Ends, IoError> {
     Ok(Ends { process, kept: Some(kept) })
 }
 
-/// Opens what `stream` is written to: the write end for the process, the read end to keep.
+/// Opens what `stream` is written to: the write end for the process, the read end to keep. Blocks until the client has
+/// opened its end, for a bounded time.
 pub(super) fn output(stream: &'static str, path: &Path) -> Result<Ends, IoError> {
+    output_within(stream, path, READER_BOUND)
+}
+
+fn output_within(stream: &'static str, path: &Path, bound: Duration) -> Result<Ends, IoError> {
     let place = Place::find(stream, path)?;
     if !place.is_fifo {
         let process = place.open(OFlags::WRONLY | OFlags::APPEND, "O_WRONLY | O_APPEND")?;
         return Ok(Ends { process, kept: None });
     }
+    let process = match place.open(OFlags::WRONLY | OFlags::NONBLOCK, "O_WRONLY | O_NONBLOCK") {
+        Err(IoError::Open { source: Errno::NXIO, .. }) => place.open_when_read(bound)?,
+        opened => {
+            let opened = opened?;
+            set_blocking(&opened)?;
+            opened
+        }
+    };
     let kept = place.open(OFlags::RDONLY | OFlags::NONBLOCK, "O_RDONLY | O_NONBLOCK")?;
-    let process = place.open(OFlags::WRONLY, "O_WRONLY")?;
     Ok(Ends { process, kept: Some(kept) })
 }
 
@@ -74,10 +95,10 @@ pub(super) fn set_nonblocking(descriptor: &OwnedFd) -> Result<(), IoError> {
         .map_err(IoError::call("fcntl(F_SETFL)", "O_NONBLOCK"))
 }
 
+/// For a description that has no other flag of those that can be changed.
 fn set_blocking(descriptor: &OwnedFd) -> Result<(), IoError> {
-    let flags = rustix::fs::fcntl_getfl(descriptor).map_err(IoError::call("fcntl(F_GETFL)", "stdin"))?;
-    rustix::fs::fcntl_setfl(descriptor, flags - OFlags::NONBLOCK)
-        .map_err(IoError::call("fcntl(F_SETFL)", "stdin"))
+    rustix::fs::fcntl_setfl(descriptor, OFlags::empty())
+        .map_err(IoError::call("fcntl(F_SETFL)", "of a FIFO, to none"))
 }
 
 /// One file system object: found once, so that both ends are certainly of the same FIFO.
@@ -104,6 +125,29 @@ impl<'a> Place<'a> {
             _ => return refuse("file of an unknown kind"),
         };
         Ok(Self { stream, path, handle, is_fifo })
+    }
+
+    /// Opens the write end once somebody reads, or after `bound`: the shim's own reading then ends the wait.
+    fn open_when_read(&self, bound: Duration) -> Result<OwnedFd, IoError> {
+        let (waiting, waits) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                while waits.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
+                    match self.open(OFlags::RDONLY | OFlags::NONBLOCK, "O_RDONLY | O_NONBLOCK") {
+                        Ok(_own_reader) => {
+                            tracing::warn!(stream = self.stream, path = %self.path.display(), "nobody reads yet");
+                            // The sender is never used: this returns when it is dropped.
+                            let _dropped = waits.recv();
+                            return;
+                        }
+                        Err(error) => tracing::error!(error = ballast_runtime::report(&error), "stop waiting for a reader"),
+                    }
+                }
+            });
+            let opened = self.open(OFlags::WRONLY, "O_WRONLY");
+            drop(waiting);
+            opened
+        })
     }
 
     fn open(&self, flags: OFlags, names: &'static str) -> Result<OwnedFd, IoError> {

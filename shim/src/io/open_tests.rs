@@ -17,20 +17,54 @@ fn flags(descriptor: &OwnedFd) -> OFlags {
     rustix::fs::fcntl_getfl(descriptor).unwrap()
 }
 
+/// As containerd opens what it reads: at once, whether there is a writer or not.
+fn early_reader(path: &Path) -> fs::File {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).unwrap().into()
+}
+
 #[test]
-fn an_output_is_opened_without_a_reader_and_blocks_like_any_other() {
+fn an_output_that_nobody_reads_is_opened_after_a_while_and_blocks_like_any_other() {
     let directory = tempfile::tempdir().unwrap();
-    let ends = output("stdout", &fifo(directory.path())).unwrap();
-    assert!(!flags(&ends.process).contains(OFlags::NONBLOCK));
-    assert_eq!(rustix::io::write(&ends.process, b"x").unwrap(), 1);
+    let path = fifo(directory.path());
+    let unread = output_within("stdout", &path, Duration::from_millis(1)).unwrap();
+    assert_eq!(rustix::io::write(&unread.process, b"x").unwrap(), 1);
+    let read = output("stdout", &path).unwrap();
+    for ends in [unread, read] {
+        assert!(!flags(&ends.process).contains(OFlags::NONBLOCK));
+    }
+}
+
+#[test]
+fn a_reader_that_is_late_still_comes_before_the_processs_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = fifo(directory.path());
+    let (ended, end) = mpsc::channel();
+    let short_process = thread::spawn({
+        let path = path.clone();
+        move || {
+            let ends = output("stdout", &path).unwrap();
+            rustix::io::write(&ends.process, b"all").unwrap();
+            drop(ends.process);
+            // It may already be over for the test.
+            let _sent = ended.send(());
+            ends.kept
+        }
+    });
+    // Were the process gone by now, the open below would wait for ever.
+    assert_eq!(end.recv_timeout(Duration::from_millis(100)), Err(RecvTimeoutError::Timeout));
+    let mut text = String::new();
+    fs::File::open(&path).unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "all");
+    drop(short_process.join().unwrap());
 }
 
 #[test]
 fn a_reader_that_comes_back_finds_what_was_written_meanwhile_and_then_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = fifo(directory.path());
+    let mut reader = early_reader(&path);
     let ends = output("stdout", &path).unwrap();
-    let mut reader = fs::File::open(&path).unwrap();
     rustix::io::write(&ends.process, b"one ").unwrap();
     let mut first = [0; 4];
     reader.read_exact(&mut first).unwrap();

@@ -42,7 +42,10 @@ fn fixture() -> Fixture {
     rustix::termios::tcsetattr(&slave, OptionalActions::Now, &termios).unwrap();
 
     let stdin = open::input(&directory.path().join("stdin")).unwrap();
+    let client_flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let client = rustix::fs::open(directory.path().join("stdout"), client_flags, Mode::empty()).unwrap();
     let stdout = open::output("stdout", &directory.path().join("stdout")).unwrap();
+    drop(client);
     let (ended, end) = oneshot::channel();
     let ended_future = async move {
         if end.await.is_err() {

@@ -31,7 +31,7 @@ use ttrpc::Code;
 #[test]
 fn a_task_lives_and_its_events_are_in_order() {
     let pod = Pod::start();
-    let stdout = pod.fifo("init");
+    let (stdout, reader) = pod.fifo_with_reader("init");
     let script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done";
     pod.create_with(
         "c",
@@ -62,7 +62,7 @@ fn a_task_lives_and_its_events_are_in_order() {
     assert_eq!(pod.delete("c", "e").exit_status, 7);
 
     // Once it has said so, the trap is set.
-    fs::File::open(&stdout).unwrap().read_exact(&mut [0; 5]).unwrap();
+    reader.join().unwrap().read_exact(&mut [0; 5]).unwrap();
     pod.kill("c", "", 15).unwrap();
     assert_eq!(pod.wait("c", "").exit_status, 5);
     let state = pod.state("c", "");
@@ -151,20 +151,20 @@ fn input_reaches_the_process_until_it_is_closed_and_output_ends_with_it() {
     let pod = Pod::start();
     pod.create("c", "sleep 1000", |config| config);
     pod.start_process("c", "");
-    let (stdin, stdout) = (pod.fifo("stdin"), pod.fifo("stdout"));
+    let stdin = pod.fifo("stdin");
+    let (stdout, reader) = pod.fifo_with_reader("stdout");
     pod.exec_arguments("c", "e", &["cat"], |request| ExecProcessRequest {
         stdin: stdin.display().to_string(),
         stdout: stdout.display().to_string(),
         ..request
     });
-    let reader = std::thread::spawn(move || fs::read_to_string(stdout).unwrap());
     pod.start_process("c", "e");
     let mut writer = fs::OpenOptions::new().write(true).open(&stdin).unwrap();
     writer.write_all(b"through the container").unwrap();
     drop(writer);
     pod.close_stdin("c", "e");
     assert_eq!(pod.wait("c", "e").exit_status, 0);
-    assert_eq!(reader.join().unwrap(), "through the container");
+    assert_eq!(std::io::read_to_string(reader.join().unwrap()).unwrap(), "through the container");
     pod.delete("c", "e");
 }
 
@@ -173,7 +173,8 @@ fn a_terminal_has_its_size_and_carries_output() {
     let pod = Pod::start();
     pod.create("c", "sleep 1000", |config| config);
     pod.start_process("c", "");
-    let (stdin, stdout) = (pod.fifo("stdin"), pod.fifo("stdout"));
+    let stdin = pod.fifo("stdin");
+    let (stdout, reader) = pod.fifo_with_reader("stdout");
     pod.exec_arguments(
         "c",
         "e",
@@ -197,7 +198,7 @@ fn a_terminal_has_its_size_and_carries_output() {
     };
     resize(80, 24);
     pod.start_process("c", "e");
-    let mut output = fs::File::open(&stdout).unwrap();
+    let mut output = reader.join().unwrap();
     let mut first = [0; 7];
     output.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"24 80\r\n");
@@ -324,7 +325,7 @@ fn a_create_that_its_caller_gave_up_is_undone() {
 #[test]
 fn init_may_have_a_terminal() {
     let pod = Pod::start();
-    let stdout = pod.fifo("stdout");
+    let (stdout, reader) = pod.fifo_with_reader("stdout");
     pod.create_with(
         "c",
         "tty; stty size",
@@ -336,9 +337,8 @@ fn init_may_have_a_terminal() {
         |request| CreateTaskRequest { terminal: true, stdout: stdout.display().to_string(), ..request },
     )
     .unwrap();
-    let reader = std::thread::spawn(move || fs::read_to_string(stdout).unwrap());
     pod.start_process("c", "");
-    assert_eq!(reader.join().unwrap(), "/dev/pts/0\r\n30 100\r\n");
+    assert_eq!(std::io::read_to_string(reader.join().unwrap()).unwrap(), "/dev/pts/0\r\n30 100\r\n");
     assert_eq!(pod.wait("c", "").exit_status, 0);
     pod.delete("c", "");
 }

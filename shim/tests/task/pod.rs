@@ -155,6 +155,16 @@ impl Pod {
         path
     }
 
+    /// A FIFO, and its read end as soon as there is a writer: a client opens its end before it asks for a process.
+    pub(crate) fn fifo_with_reader(&self, name: &str) -> (PathBuf, std::thread::JoinHandle<std::fs::File>) {
+        let path = self.fifo(name);
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::File::open(path).unwrap()
+        });
+        (path, reader)
+    }
+
     pub(crate) fn create(&self, id: &str, script: &str, change: impl FnOnce(Value) -> Value) {
         self.create_with(id, script, change, |request| request).unwrap();
     }
