@@ -15,9 +15,19 @@ pub(super) struct Registry<C> {
 
 #[derive(Debug)]
 enum Slots<C> {
-    Open(HashMap<String, Slot<C>>),
+    Open {
+        present: HashMap<String, Slot<C>>,
+        last_call: LastCall,
+    },
     /// The shim ends: nothing is created any more.
     Closed,
+}
+
+/// Whether the next container to go is the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastCall {
+    No,
+    Given,
 }
 
 #[derive(Debug)]
@@ -35,15 +45,19 @@ pub(super) struct Reservation<'a, C> {
 
 impl<C> Registry<C> {
     pub(super) fn new() -> Self {
-        Self { slots: Mutex::new(Slots::Open(HashMap::new())) }
+        Self { slots: Mutex::new(Slots::Open { present: HashMap::new(), last_call: LastCall::No }) }
     }
 
     pub(super) fn reserve(&self, id: &str) -> Result<Reservation<'_, C>, TaskError> {
         match &mut *self.lock() {
             Slots::Closed => Err(TaskError::ShuttingDown),
-            Slots::Open(slots) if slots.contains_key(id) => Err(TaskError::ContainerExists(id.to_owned())),
-            Slots::Open(slots) => {
-                slots.insert(id.to_owned(), Slot::Creating);
+            Slots::Open { present, .. } if present.contains_key(id) => {
+                Err(TaskError::ContainerExists(id.to_owned()))
+            }
+            Slots::Open { present, last_call } => {
+                // Whoever creates one more has not said goodbye.
+                *last_call = LastCall::No;
+                present.insert(id.to_owned(), Slot::Creating);
                 Ok(Reservation { registry: self, id: Some(id.to_owned()) })
             }
         }
@@ -51,7 +65,7 @@ impl<C> Registry<C> {
 
     pub(super) fn get(&self, id: &str) -> Result<Arc<C>, TaskError> {
         match &*self.lock() {
-            Slots::Open(slots) => match slots.get(id) {
+            Slots::Open { present, .. } => match present.get(id) {
                 Some(Slot::Present(container)) => Ok(Arc::clone(container)),
                 Some(Slot::Creating) | None => Err(TaskError::NoSuchContainer(id.to_owned())),
             },
@@ -59,19 +73,35 @@ impl<C> Registry<C> {
         }
     }
 
-    pub(super) fn remove(&self, id: &str) {
-        if let Slots::Open(slots) = &mut *self.lock() {
-            slots.remove(id);
+    /// Frees an id. Returns whether the registry is closed now: the last call was given and this was the last.
+    pub(super) fn remove(&self, id: &str) -> bool {
+        let mut slots = self.lock();
+        let Slots::Open { present, last_call } = &mut *slots else { return true };
+        present.remove(id);
+        if present.is_empty() && *last_call == LastCall::Given {
+            *slots = Slots::Closed;
         }
+        matches!(*slots, Slots::Closed)
     }
 
     /// Closes the registry if nothing is in it; returns whether it is closed now.
     pub(super) fn close_if_empty(&self) -> bool {
         let mut slots = self.lock();
-        if matches!(&*slots, Slots::Open(present) if present.is_empty()) {
+        if matches!(&*slots, Slots::Open { present, .. } if present.is_empty()) {
             *slots = Slots::Closed;
         }
         matches!(*slots, Slots::Closed)
+    }
+
+    /// Closes the registry as soon as nothing is in it, unless another container is created before; returns whether it is
+    /// closed now.
+    pub(super) fn close_when_empty(&self) -> bool {
+        if let Slots::Open { present, last_call } = &mut *self.lock()
+            && present.values().all(|slot| matches!(slot, Slot::Present(_)))
+        {
+            *last_call = LastCall::Given;
+        }
+        self.close_if_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots<C>> {
@@ -82,8 +112,8 @@ impl<C> Registry<C> {
 impl<C> Reservation<'_, C> {
     /// The container is there.
     pub(super) fn fill(mut self, container: Arc<C>) {
-        if let (Some(id), Slots::Open(slots)) = (self.id.take(), &mut *self.registry.lock()) {
-            slots.insert(id, Slot::Present(container));
+        if let (Some(id), Slots::Open { present, .. }) = (self.id.take(), &mut *self.registry.lock()) {
+            present.insert(id, Slot::Present(container));
         }
     }
 }
@@ -118,6 +148,21 @@ mod tests {
         let registry = Registry::<()>::new();
         drop(registry.reserve("a").unwrap());
         registry.reserve("a").unwrap();
+    }
+
+    #[test]
+    fn a_last_call_closes_with_the_last_container_and_is_taken_back_by_a_new_one() {
+        let registry = Registry::<()>::new();
+        registry.reserve("a").unwrap().fill(Arc::new(()));
+        assert!(!registry.close_when_empty());
+        let reservation = registry.reserve("b").unwrap();
+        assert!(!registry.close_when_empty(), "another one is being created");
+        reservation.fill(Arc::new(()));
+        assert!(!registry.remove("a") && !registry.remove("b"));
+        registry.reserve("c").unwrap().fill(Arc::new(()));
+        assert!(!registry.close_when_empty());
+        assert!(registry.remove("c"));
+        assert!(matches!(registry.reserve("d"), Err(TaskError::ShuttingDown)));
     }
 
     #[test]

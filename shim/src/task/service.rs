@@ -113,7 +113,9 @@ impl Task for TaskService {
         let container = self.container(&request.id)?;
         let (pid, exit) = if request.exec_id.is_empty() {
             let exit = container.delete().await?;
-            self.containers.remove(&request.id);
+            if self.containers.remove(&request.id) {
+                self.context.shutdown.request();
+            }
             (container.pid(), Some(exit))
         } else {
             let exec = container.exec(&request.exec_id)?;
@@ -243,9 +245,15 @@ impl Task for TaskService {
         Ok(ConnectResponse { shim_pid: std::process::id(), task_pid, version, ..ConnectResponse::default() })
     }
 
-    async fn shutdown(&self, _: &TtrpcContext, _: ShutdownRequest) -> Result<Empty> {
-        // Asked after every task's Delete; the last one counts.
-        if self.containers.close_if_empty() {
+    async fn shutdown(&self, _: &TtrpcContext, request: ShutdownRequest) -> Result<Empty> {
+        // Asked after every task's Delete by some versions of containerd; the last one counts. Others ask after the sandbox's
+        // only, even when it ended before its containers.
+        let closed = if request.id == self.context.id {
+            self.containers.close_when_empty()
+        } else {
+            self.containers.close_if_empty()
+        };
+        if closed {
             self.context.shutdown.request();
         }
         Ok(Empty::new())

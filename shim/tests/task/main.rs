@@ -344,6 +344,22 @@ fn init_may_have_a_terminal() {
 }
 
 #[test]
+fn a_shim_whose_sandbox_went_first_ends_with_its_last_container() {
+    let pod = Pod::start();
+    for id in ["pod", "c"] {
+        pod.create(id, "exit 0", |config| config);
+        pod.start_process(id, "");
+        pod.wait(id, "");
+    }
+    pod.delete("pod", "");
+    pod.shut_down("pod");
+    // Not asked to end again: containerd asks for the sandbox alone.
+    assert!(pod.exists("c"));
+    pod.delete("c", "");
+    pod.wait_for_end();
+}
+
+#[test]
 fn a_start_that_fails_is_followed_by_the_exit() {
     let pod = Pod::start();
     let created = pod.create_with(

@@ -14,8 +14,8 @@ use std::{
 use containerd_shim_protos::{
     api::{
         CloseIORequest, CreateTaskRequest, DeleteRequest, DeleteResponse, Empty, ExecProcessRequest,
-        ForwardRequest, KillRequest, PidsRequest, StartRequest, StateRequest, StateResponse, WaitRequest,
-        WaitResponse,
+        ForwardRequest, KillRequest, PidsRequest, ShutdownRequest, StartRequest, StateRequest, StateResponse,
+        WaitRequest, WaitResponse,
     },
     bootstrap_api::{BootstrapParams, BootstrapResult},
     events::task::{
@@ -27,6 +27,7 @@ use containerd_shim_protos::{
     ttrpc::{self, Code, Server, TtrpcContext, context},
 };
 use rustix::{
+    event::{PollFd, PollFlags, poll},
     fs::{CWD, FileType, Mode, mknodat},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
@@ -278,6 +279,16 @@ impl Pod {
 
     pub(crate) fn delete(&self, id: &str, exec_id: &str) -> DeleteResponse {
         self.task.delete(no_deadline(), &self.delete_request(id, exec_id)).unwrap()
+    }
+
+    pub(crate) fn shut_down(&self, id: &str) {
+        let request = ShutdownRequest { id: id.into(), ..ShutdownRequest::default() };
+        self.task.shutdown(no_deadline(), &request).unwrap();
+    }
+
+    /// Returns when the shim's process has ended.
+    pub(crate) fn wait_for_end(&self) {
+        poll(&mut [PollFd::new(&self.shim, PollFlags::IN)], None).unwrap();
     }
 
     pub(crate) fn pids(&self, id: &str) -> Vec<u32> {
