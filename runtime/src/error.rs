@@ -39,9 +39,6 @@ pub enum Error {
     /// The seccomp profile cannot be compiled.
     #[error("linux.seccomp")]
     Seccomp(#[from] crate::seccomp::Error),
-    /// The container's view of `/proc`.
-    #[error("view of /proc")]
-    ProcView(#[from] crate::proc_view::SampleError),
     /// The container's cgroup.
     #[error("cgroup")]
     Cgroup(#[from] ballast_cgroups::Error),
@@ -95,7 +92,6 @@ impl Error {
                 _ => ErrorKind::Internal,
             },
             Self::Step(error) => error.kind,
-            Self::ProcView(_) => ErrorKind::Internal,
             Self::ProcessFinished => ErrorKind::NotFound,
             Self::CleanupFailed { kind, .. } => *kind,
             Self::Call(_) | Self::Hook(_) | Self::Channel { .. } => ErrorKind::Internal,

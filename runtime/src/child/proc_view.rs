@@ -5,7 +5,7 @@ use super::rootfs::{Rootfs, attach};
 use crate::error::{StepContext, StepError};
 use crate::plan::wire::ProcViewPlan;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{OFlags, fstatfs};
+use rustix::fs::{Dir, Mode, OFlags, fstatfs, openat};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree, unmount};
 use rustix::process::fchdir;
@@ -43,12 +43,20 @@ fn file_trees<'a>(
 ) -> Result<Vec<OwnedFd>, Errno> {
     let place = rootfs.open(c"/", OFlags::PATH | OFlags::DIRECTORY)?;
     attach(view, &place)?;
+    look_all_up(view)?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let trees = names.map(|name| open_tree(view, name, flags)).collect();
     fchdir(view)?;
     unmount(".", UnmountFlags::DETACH)?;
     fchdir(rootfs.as_fd())?;
     trees
+}
+
+/// Lists the directory, which tells the kernel of all its files in three requests instead of one for each.
+fn look_all_up(view: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(view, c".", flags, Mode::empty())?;
+    Dir::new(directory)?.try_for_each(|entry| entry.map(drop))
 }
 
 fn cover(rootfs: &Rootfs<'_>, path: &CStr, tree: BorrowedFd<'_>) -> Result<(), StepError> {

@@ -365,7 +365,7 @@ fn early_usage(cgroup: &Cgroup) -> Result<Usage, Error> {
     if cgroup.is_owned_by_systemd() { Ok(Usage::opened(cgroup)?) } else { Ok(Usage::default()) }
 }
 
-fn duplicate(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+pub(super) fn duplicate(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     Ok(fcntl_dupfd_cloexec(descriptor, 3).call("fcntl", || "F_DUPFD_CLOEXEC".into())?)
 }
 

@@ -1,9 +1,10 @@
 //! A container's view of `/proc`: made between its cgroup and its first process, gone with its cgroup.
 
+use super::create::duplicate;
 use crate::error::{CallContext, Error};
 use crate::plan::wire::{InitPlan, ProcViewPlan};
 use crate::plan::{ViewPlan, ViewReason};
-use crate::proc_view::{Epoch, FuseMount, Sampler, Selection, View, ViewFile};
+use crate::proc_view::{Epoch, FuseMount, Origin, Selection, View, ViewFile};
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
 use ballast_cgroups::Cgroup;
@@ -62,15 +63,16 @@ fn try_make(
     descriptors: &mut Descriptors,
 ) -> Result<View, Error> {
     let epoch = epoch(view.files);
-    let sampler = Sampler::new(cgroup, view.rounding, epoch)?;
+    let origin = Origin::now(cgroup.lineage()?, view.rounding, epoch);
     let mount = FuseMount::new()?;
+    let tree = duplicate(mount.tree.as_fd())?;
     let pressure = if view.files.pressure { pressure_trees(cgroup)? } else { Vec::new() };
-    let made = View::serve(mount.connection, sampler)?;
+    let made = View::serve(mount, origin)?;
     if epoch != Epoch::default() {
         plan.namespaces.new_time = Some(format!("boottime -{} 0\n", epoch.boottime_s));
     }
     plan.proc_view = Some(ProcViewPlan {
-        tree: descriptors.add(mount.tree),
+        tree: descriptors.add(tree),
         files: view.files.files().collect(),
         trees: pressure.into_iter().map(|(tree, path)| (descriptors.add(tree), path)).collect(),
     });

@@ -13,8 +13,7 @@ mod view;
 
 pub use file::ViewFile;
 pub use policy::{Containers, Selection, UnknownFile, ViewPolicy};
-pub use sample::SampleError;
-pub(crate) use sample::{Epoch, Sampler};
+pub(crate) use sample::{Epoch, Origin};
 pub(crate) use serve::FuseMount;
 pub(crate) use view::View;
 pub use view::ViewCounters;

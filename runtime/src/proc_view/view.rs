@@ -1,8 +1,8 @@
 //! One container's view while it lives: its texts, served.
 
-use super::sample::Sampler;
-use super::serve::{Server, Texts};
-use super::{SampleError, ViewFile};
+use super::ViewFile;
+use super::sample::{HostFiles, Origin, SampleError, Sampler};
+use super::serve::{FuseMount, Server, Texts};
 use crate::error::CallError;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -34,14 +34,17 @@ impl ViewCounters {
 #[derive(Debug)]
 pub(crate) struct View {
     _server: Server,
+    /// Held so that the kernel takes the file system apart when this is dropped, and not in the exit of the container's last
+    /// process, which would wait for it.
+    _tree: OwnedFd,
     counters: Arc<ViewCounters>,
 }
 
 impl View {
-    pub(crate) fn serve(connection: OwnedFd, sampler: Sampler) -> Result<Self, CallError> {
+    pub(crate) fn serve(mount: FuseMount, origin: Origin) -> Result<Self, CallError> {
         let counters = Arc::<ViewCounters>::default();
-        let texts = ContainerTexts { sampler, counters: Arc::clone(&counters) };
-        Ok(Self { _server: Server::start(connection, texts)?, counters })
+        let texts = ContainerTexts { origin, sampler: None, counters: Arc::clone(&counters) };
+        Ok(Self { _server: Server::start(mount.connection, texts)?, _tree: mount.tree, counters })
     }
 
     pub(crate) fn counters(&self) -> Arc<ViewCounters> {
@@ -51,20 +54,35 @@ impl View {
 
 /// The texts of a container, or the host's where one cannot be made: a program that reads `/proc` rarely bears an error.
 struct ContainerTexts {
-    sampler: Sampler,
+    origin: Origin,
+    /// Made for the first reader.
+    sampler: Option<Sampler>,
     counters: Arc<ViewCounters>,
+}
+
+impl ContainerTexts {
+    fn sample(&mut self, file: ViewFile, out: &mut Vec<u8>) -> Result<(), SampleError> {
+        let sampler = match &mut self.sampler {
+            Some(sampler) => sampler,
+            unopened => unopened.insert(Sampler::open(&self.origin)?),
+        };
+        sampler.write(file, out)
+    }
 }
 
 impl Texts for ContainerTexts {
     fn write(&mut self, file: ViewFile, out: &mut Vec<u8>) -> Result<(), Errno> {
         self.counters.reads.fetch_add(1, Ordering::Relaxed);
         let begin = out.len();
-        let Err(_cause) = self.sampler.write(file, out) else { return Ok(()) };
+        let Err(_cause) = self.sample(file, out) else { return Ok(()) };
         self.counters.fallbacks.fetch_add(1, Ordering::Relaxed);
         out.truncate(begin);
-        self.sampler.write_host(file, out).map_err(|error| match error {
-            SampleError::Host { errno, .. } => errno,
-            _ => Errno::IO,
-        })
+        let mut content = Vec::new();
+        match HostFiles::default().read(file, &mut content) {
+            Ok(text) => out.extend_from_slice(text.as_bytes()),
+            Err(SampleError::Host { errno, .. }) => return Err(errno),
+            Err(_) => return Err(Errno::IO),
+        }
+        Ok(())
     }
 }

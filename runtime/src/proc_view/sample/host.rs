@@ -12,11 +12,11 @@ const READ_BYTES: usize = 8192;
 
 /// Files that are opened when first needed and stay open.
 #[derive(Debug, Default)]
-pub(super) struct HostFiles(HashMap<ViewFile, OwnedFd>);
+pub(crate) struct HostFiles(HashMap<ViewFile, OwnedFd>);
 
 impl HostFiles {
     /// Reads a whole file into `content`, which is cleared and whose capacity is reused.
-    pub(super) fn read<'a>(
+    pub(crate) fn read<'a>(
         &mut self,
         file: ViewFile,
         content: &'a mut Vec<u8>,

@@ -13,16 +13,16 @@ use super::figures::{
     CpuClock, CpuList, CpuSample, CpuShare, HostMemory, Keyed, LoadAverage, Memory, Rounding,
 };
 use super::render::{self, BlockIo, HugePages, Stat};
-use ballast_cgroups::{Cgroup, CgroupFile};
+use ballast_cgroups::{Ancestor, CgroupFile};
 pub(crate) use clocks::Epoch;
 use clocks::Now;
-use host::HostFiles;
+pub(crate) use host::HostFiles;
 use level::Level;
 use rustix::io::Errno;
 
 /// Why a text could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum SampleError {
+pub(crate) enum SampleError {
     /// A file of a cgroup.
     #[error(transparent)]
     Cgroup(#[from] ballast_cgroups::Error),
@@ -41,6 +41,24 @@ pub enum SampleError {
     /// The host's text is of no known layout.
     #[error("{0:?} has an unknown layout")]
     Layout(&'static std::ffi::CStr),
+}
+
+/// What a sampler is made of, and when the container's counters began. Most containers are never asked for a text, so
+/// their files are opened with the first.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The container's cgroup first, then the ones above it.
+    lineage: Vec<Ancestor>,
+    rounding: Rounding,
+    epoch: Epoch,
+    began_usec: u64,
+}
+
+impl Origin {
+    /// A container that begins now.
+    pub(crate) fn now(lineage: Vec<Ancestor>, rounding: Rounding, epoch: Epoch) -> Self {
+        Self { lineage, rounding, epoch, began_usec: Now::read().monotonic_usec }
+    }
 }
 
 /// Makes the texts of one container.
@@ -75,9 +93,9 @@ struct OwnFiles {
 }
 
 impl Sampler {
-    /// Opens what is read later. The cgroup has its controllers and no processes yet.
-    pub(crate) fn new(cgroup: &Cgroup, rounding: Rounding, epoch: Epoch) -> Result<Self, SampleError> {
-        let lineage = cgroup.lineage()?;
+    /// Opens what is read later.
+    pub(crate) fn open(origin: &Origin) -> Result<Self, SampleError> {
+        let lineage = &origin.lineage;
         let own = lineage.first().ok_or(SampleError::Missing("directory"))?;
         let mut host = HostFiles::default();
         let mut scratch = Vec::new();
@@ -98,15 +116,14 @@ impl Sampler {
             .iter()
             .map(|ancestor| Level::open(ancestor, huge_page_bytes))
             .collect::<Result<Vec<_>, _>>()?;
-        let began = Now::read().monotonic_usec;
         Ok(Self {
             levels,
             own,
             host,
-            rounding,
-            epoch,
-            clock: CpuClock::starting(began),
-            load: LoadAverage::starting(began),
+            rounding: origin.rounding,
+            epoch: origin.epoch,
+            clock: CpuClock::starting(origin.began_usec),
+            load: LoadAverage::starting(origin.began_usec),
             page_bytes: u64::try_from(rustix::param::page_size()).unwrap_or(4096),
             scratch,
             memory_stat: Vec::new(),
@@ -143,13 +160,6 @@ impl Sampler {
                 Ok(())
             }
         }
-    }
-
-    /// Writes the host's text in place of one that cannot be made.
-    pub(crate) fn write_host(&mut self, file: ViewFile, out: &mut Vec<u8>) -> Result<(), SampleError> {
-        let text = self.host.read(file, &mut self.scratch)?;
-        out.extend_from_slice(text.as_bytes());
-        Ok(())
     }
 
     fn write_meminfo(&mut self, out: &mut Vec<u8>) -> Result<(), SampleError> {

@@ -1,7 +1,7 @@
 //! The loop of one connection: receive a request, answer it, wait for the next or the end.
 
 use super::handles::{Handles, Piece, file_of, node_of, part};
-use super::protocol::{self, Node, Operation, Request};
+use super::protocol::{self, DirectoryEntry, Node, Operation, Request};
 use super::{Texts, ViewFile};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
@@ -124,12 +124,14 @@ impl<T: Texts> Connection<T> {
             Operation::StatFs => protocol::put_statfs(answer),
             Operation::OpenDirectory => protocol::put_open(answer, 0, 0),
             Operation::ReadDirectory { offset, size } => {
-                let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
-                for (file, next) in ViewFile::ALL.into_iter().zip(1..).skip(skipped) {
-                    if !protocol::put_directory_entry(answer, size, node_of(file), next, file.name()) {
-                        break;
-                    }
-                }
+                // Until one does not fit.
+                let _all = entries(offset).all(|(_, entry)| entry.put(answer, size));
+            }
+            Operation::ReadDirectoryPlus { offset, size } => {
+                let since_s = self.since_s;
+                let _all = entries(offset).all(|(file, entry)| {
+                    entry.put_with_entry(answer, size, Node::File { mode: file.mode() }, since_s)
+                });
             }
             Operation::ReleaseDirectory => {}
             Operation::Unanswered | Operation::Other => return Err(Errno::NOSYS),
@@ -151,4 +153,13 @@ impl<T: Texts> Connection<T> {
         self.answer.extend_from_slice(part(&self.text, offset, size));
         Ok(())
     }
+}
+
+/// The files of the directory from an offset on.
+fn entries(offset: u64) -> impl Iterator<Item = (ViewFile, DirectoryEntry<'static>)> {
+    let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
+    let files = ViewFile::ALL.into_iter().zip(1..).skip(skipped);
+    files.map(|(file, next_offset)| {
+        (file, DirectoryEntry { id: node_of(file), next_offset, name: file.name() })
+    })
 }

@@ -12,6 +12,8 @@ pub(super) const ROOT: u64 = 1;
 const IN_HEADER_BYTES: usize = 40;
 pub(super) const OUT_HEADER_BYTES: usize = 16;
 
+/// `FUSE_DO_READDIRPLUS`: listing the directory looks all its files up at once.
+const READDIR_PLUS: u32 = 1 << 13;
 /// `FUSE_INIT_EXT`: `flags2` and what comes after it count.
 const INIT_EXT: u32 = 1 << 30;
 /// `FUSE_REQUEST_TIMEOUT`, bit 42, in `flags2` (since Linux 6.15).
@@ -55,6 +57,11 @@ pub(super) enum Operation<'a> {
     StatFs,
     OpenDirectory,
     ReadDirectory {
+        offset: u64,
+        size: u32,
+    },
+    /// As [`Self::ReadDirectory`], with what a look-up of each entry would answer.
+    ReadDirectoryPlus {
         offset: u64,
         size: u32,
     },
@@ -104,6 +111,7 @@ impl<'a> Operation<'a> {
             27 => Self::OpenDirectory,
             28 => Self::ReadDirectory { offset: u64_at(body, 8)?, size: u32_at(body, 16)? },
             29 => Self::ReleaseDirectory,
+            44 => Self::ReadDirectoryPlus { offset: u64_at(body, 8)?, size: u32_at(body, 16)? },
             // FORGET, INTERRUPT (an answer is on its way in any case), DESTROY's answer nobody waits for, BATCH_FORGET
             2 | 36 | 38 | 42 => Self::Unanswered,
             _ => Self::Other,
@@ -148,10 +156,11 @@ fn put_header(answer: &mut [u8], length: u32, error: i32, unique: u64) {
 
 /// `fuse_init_out`. A request that is not answered in time ends the connection, where the kernel can do that.
 pub(super) fn put_init(answer: &mut Vec<u8>, minor: u32, flags: u32, flags2: u32, timeout_s: u16) {
+    let plus = flags & READDIR_PLUS;
     let (flags, flags2, timeout_s) = if flags & INIT_EXT != 0 && flags2 & REQUEST_TIMEOUT != 0 {
-        (INIT_EXT, REQUEST_TIMEOUT, timeout_s)
+        (plus | INIT_EXT, REQUEST_TIMEOUT, timeout_s)
     } else {
-        (0, 0, 0)
+        (plus, 0, 0)
     };
     let mut put = Put(answer);
     // Version, max_readahead, flags.
@@ -187,24 +196,52 @@ pub(super) fn put_statfs(answer: &mut Vec<u8>) {
     Put(answer).zeros(40).u32(4096).u32(255).u32(4096).zeros(28);
 }
 
-/// `fuse_dirent`, as far as `limit` bytes of entries allow; returns whether it fitted.
-pub(super) fn put_directory_entry(
-    answer: &mut Vec<u8>,
-    limit: u32,
-    id: u64,
-    next_offset: u64,
-    name: &str,
-) -> bool {
-    let padded = (24 + name.len()).next_multiple_of(8);
-    let used = answer.len() - OUT_HEADER_BYTES;
-    if used + padded > usize::try_from(limit).unwrap_or(usize::MAX) {
-        return false;
-    }
-    let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
-    Put(answer).u64(id).u64(next_offset).u32(length).u32(S_IFREG >> 12).bytes(name.as_bytes());
-    answer.resize(OUT_HEADER_BYTES + used + padded, 0);
-    true
+/// One name of a directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DirectoryEntry<'a> {
+    pub(super) id: u64,
+    /// Where to go on after it.
+    pub(super) next_offset: u64,
+    pub(super) name: &'a str,
 }
+
+impl DirectoryEntry<'_> {
+    /// `fuse_dirent`, if it fits into `limit` bytes of entries; returns whether it did.
+    pub(super) fn put(&self, answer: &mut Vec<u8>, limit: u32) -> bool {
+        if !self.fits(answer, limit, 0) {
+            return false;
+        }
+        let length = u32::try_from(self.name.len()).unwrap_or(u32::MAX);
+        let padding = self.padded_bytes() - DIRENT_BYTES - self.name.len();
+        let mut put = Put(answer);
+        put.u64(self.id).u64(self.next_offset).u32(length).u32(S_IFREG >> 12);
+        put.bytes(self.name.as_bytes()).zeros(padding);
+        true
+    }
+
+    /// `fuse_direntplus`, likewise.
+    pub(super) fn put_with_entry(&self, answer: &mut Vec<u8>, limit: u32, node: Node, since_s: u64) -> bool {
+        if !self.fits(answer, limit, ENTRY_BYTES) {
+            return false;
+        }
+        put_entry(answer, self.id, node, since_s);
+        self.put(answer, limit)
+    }
+
+    fn fits(&self, answer: &[u8], limit: u32, further_bytes: usize) -> bool {
+        let used = answer.len() - OUT_HEADER_BYTES;
+        used + further_bytes + self.padded_bytes() <= usize::try_from(limit).unwrap_or(usize::MAX)
+    }
+
+    fn padded_bytes(&self) -> usize {
+        (DIRENT_BYTES + self.name.len()).next_multiple_of(8)
+    }
+}
+
+/// `fuse_dirent` without its name.
+const DIRENT_BYTES: usize = 24;
+/// `fuse_entry_out`
+const ENTRY_BYTES: usize = 128;
 
 struct Put<'a>(&'a mut Vec<u8>);
 
@@ -301,7 +338,12 @@ mod tests {
         assert_eq!(size(&|answer| put_attributes(answer, 2, Node::File { mode: 0o444 }, 0)), 104);
         assert_eq!(size(&|answer| put_open(answer, 2, 0)), 16);
         assert_eq!(size(&put_statfs), 80);
-        assert_eq!(size(&|answer| assert!(put_directory_entry(answer, 4096, 2, 1, "meminfo"))), 32);
+        let entry = DirectoryEntry { id: 2, next_offset: 1, name: "meminfo" };
+        assert_eq!(size(&|answer| assert!(entry.put(answer, 32))), 32);
+        assert_eq!(size(&|answer| assert!(!entry.put(answer, 31))), 0);
+        let file = Node::File { mode: 0o444 };
+        assert_eq!(size(&|answer| assert!(entry.put_with_entry(answer, 160, file, 0))), 160);
+        assert_eq!(size(&|answer| assert!(!entry.put_with_entry(answer, 159, file, 0))), 0);
     }
 
     #[test]
