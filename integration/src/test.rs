@@ -21,7 +21,7 @@ use deadline::{Deadline, Slow};
 const LOG_TAIL_BYTES: u64 = 6_000;
 
 /// What a test program gets on the node: many times what any of them takes.
-const SUITE_DEADLINE: Duration = Duration::from_secs(15 * 60);
+const SUITE_DEADLINE: Duration = Duration::from_secs(45 * 60);
 
 /// The runtime handler that the tests on the node drive, when it is not Ballast's.
 const HANDLER_VARIABLE: &str = "BALLAST_TEST_HANDLER";

@@ -23,7 +23,7 @@ use crate::systemd;
 const STATE: &str = "/run/ballast-node";
 const CGROUP: &str = "/sys/fs/cgroup/system.slice/containerd.service";
 /// A node that takes longer is broken; the time only bounds how long a person waits for the message.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_secs(180);
 /// What containerd gets to stop by itself before it is killed.
 const STOP_DEADLINE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 

@@ -23,7 +23,7 @@ const REQUIRED: [&str; 3] = ["cpu", "memory", "pids"];
 const WELCOME: [&str; 2] = ["cpuset", "io"];
 
 /// How long the kernel gets to end the processes of a node that was killed.
-const END_DEADLINE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+const END_DEADLINE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
 /// A directory below the hierarchy's root with the controllers handed down: `supervisor` for the process that waits for
 /// the node, `node` as the node's own root and `node/init` for its PID 1. Dropping it kills what is left in it, removes it

@@ -37,7 +37,7 @@ const CNI_PLUGINS: &str = "/opt/cni/bin";
 const KEPT_LOGS: usize = 10;
 
 /// What a node gets to write back its logs and stop.
-const POWER_OFF_DEADLINE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+const POWER_OFF_DEADLINE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
 /// Whose kernel the node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
-use super::process::{self, Process};
+use super::process::{self, DEADLINE, Process};
 use super::systemd;
 
 const BUNDLES: &str = "/run/containerd/io.containerd.runtime.v2.task/k8s.io";
@@ -19,9 +19,6 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 const NETWORK_NAMESPACES: &str = "/run/netns";
 /// Where containerd and its CRI plugin make the pipes of standard streams, one directory for each process.
 const FIFOS: [&str; 2] = ["/run/containerd/io.containerd.grpc.v1.cri", "/run/containerd/fifo"];
-
-/// How long a removal may go on after crictl's answer.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What was there at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,7 +125,7 @@ impl Changes {
     fn watch() -> Self {
         let directories = inotify::init(CreateFlags::CLOEXEC).unwrap();
         let mut paths = directories_below(Path::new(CGROUPS));
-        for directory in FIFOS {
+        for directory in FIFOS.iter().chain(&[RECORDS]) {
             paths.extend(directories_below(Path::new(directory)));
         }
         paths.extend([SOCKETS, BUNDLES, RECORDS, NETWORK_NAMESPACES, CGROUPS].map(PathBuf::from));
@@ -143,13 +140,12 @@ impl Changes {
     }
 
     fn wait(&self, left: &[Thing], timeout: Timespec) {
-        let processes: Vec<Process> = left
-            .iter()
-            .filter_map(|thing| match thing {
-                Thing::Process { pid, .. } => Process::open(*pid),
-                _ => None,
-            })
-            .collect();
+        let pids = left.iter().filter_map(|thing| match thing {
+            Thing::Process { pid, .. } => Some(*pid),
+            _ => None,
+        });
+        // One that is gone by now will not tell of its end.
+        let Some(processes) = pids.map(Process::open).collect::<Option<Vec<_>>>() else { return };
         let mut events: Vec<PollFd<'_>> =
             processes.iter().map(|process| PollFd::new(process, PollFlags::IN)).collect();
         events.push(PollFd::new(&self.directories, PollFlags::IN));
@@ -209,5 +205,19 @@ pub(super) fn remove_empty_cgroup(path: &Path) {
         poll(&mut events, Some(&Timespec::try_from(left).unwrap())).unwrap();
         // Read, so that the next wait is for the next event.
         let _taken = rustix::io::read(&children, &mut [0; 4096]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_is_not_waited_for() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let gone = Thing::Process { pid: child.id(), name: "true".to_owned() };
+        let an_hour = Timespec { tv_sec: 3600, tv_nsec: 0 };
+        Changes::watch().wait(&[gone], an_hour);
     }
 }

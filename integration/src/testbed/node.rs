@@ -18,7 +18,7 @@ use super::process::{self, Process};
 pub const DIRECTORY: &str = "/run/ballast-tests";
 
 /// What a test gets before its commands are killed, so that it fails by itself; and then again before the test program is.
-const TURN_DEADLINE: Duration = Duration::from_secs(180);
+const TURN_DEADLINE: Duration = Duration::from_secs(600);
 
 /// One test's turn with the node. Its end checks that the node is as it was.
 ///
