@@ -35,9 +35,10 @@ impl Attached {
         self.input.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
+    #[track_caller]
     fn read(&mut self) -> String {
         let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+        assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "the client ended");
         line.trim_end().to_owned()
     }
 
@@ -77,6 +78,8 @@ fn a_container_outlives_its_clients_and_meets_the_next() {
     last.write("five");
     assert_eq!(last.read(), "you said five");
     last.kill();
+    // A client and the log are served one after the other, in no order.
+    container.wait_for_log("you said five");
     let logs = container.logs();
     let answers: Vec<&str> = logs.lines().collect();
     assert_eq!(answers, ["one", "two", "three", "four", "five"].map(|word| format!("you said {word}")));

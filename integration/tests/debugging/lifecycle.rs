@@ -10,6 +10,7 @@ use ballast_integration::testbed::container::{Container, SCRATCH};
 use ballast_integration::testbed::json::{number, text};
 use ballast_integration::testbed::node::Node;
 use ballast_integration::testbed::process::DEADLINE;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::sh;
@@ -68,8 +69,6 @@ fn force_removes_what_runs() {
     let refused = run("crictl", &["rm", &stubborn.id]);
     assert_ne!(refused.code, Some(0), "it runs");
     let process = stubborn.process();
-    // crictl gives ten seconds to end before it forces; the signal does not wait for them.
-    crictl(&["stop", "--timeout", "0", &stubborn.id]);
     crictl(&["rm", "--force", &stubborn.id]);
     process.wait();
     let other = pod.start(json!({"image": {"image": SCRATCH}, "args": ["sleep"]}));
@@ -106,6 +105,21 @@ impl Events {
         });
         Self { client, events }
     }
+
+    /// Adds what has happened to a container to `seen` until that has happened to it.
+    #[track_caller]
+    fn wait_for(&self, seen: &mut Vec<(String, String)>, id: &str, kind: &str) {
+        while !seen.iter().any(|(seen_id, seen_kind)| seen_id == id && seen_kind == kind) {
+            let event = self
+                .events
+                .recv_timeout(DEADLINE)
+                .unwrap_or_else(|_| panic!("no {kind} of {id} in {seen:?}"));
+            seen.push((
+                text(&event, "/containerId").to_owned(),
+                text(&event, "/containerEventType").to_owned(),
+            ));
+        }
+    }
 }
 
 impl Drop for Events {
@@ -129,17 +143,18 @@ fn events_come_in_order_and_once() {
         }
     };
     assert!(!text(&first, "/containerId").is_empty(), "{first}");
+    // containerd watches for a container's end before it tells of the start, and tells of the end after it has noted
+    // it: so they end after their start was answered, and are removed after their end was told.
     let containers: Vec<Container> =
-        (0..3).map(|_| pod.start(json!({"image": {"image": SCRATCH}, "args": ["exit", "0"]}))).collect();
-    for container in &containers {
-        container.wait();
-        crictl(&["rm", &container.id]);
-    }
+        (0..3).map(|_| pod.start(json!({"image": {"image": SCRATCH}, "args": ["sleep"]}))).collect();
     let mut seen: Vec<(String, String)> = Vec::new();
-    let last = &containers.last().unwrap().id;
-    while !seen.iter().any(|(id, kind)| id == last && kind == "CONTAINER_DELETED_EVENT") {
-        let event = events.events.recv_timeout(DEADLINE).expect("the next event");
-        seen.push((text(&event, "/containerId").to_owned(), text(&event, "/containerEventType").to_owned()));
+    for container in &containers {
+        container.process().signal(Signal::KILL);
+    }
+    for container in &containers {
+        events.wait_for(&mut seen, &container.id, "CONTAINER_STOPPED_EVENT");
+        crictl(&["rm", &container.id]);
+        events.wait_for(&mut seen, &container.id, "CONTAINER_DELETED_EVENT");
     }
     for container in &containers {
         let kinds: Vec<&str> =

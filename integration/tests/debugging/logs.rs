@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use ballast_integration::testbed::command::{crictl, run};
 use ballast_integration::testbed::container::Container;
@@ -88,14 +87,13 @@ fn long_binary_and_unfinished_lines_come_out_as_they_went_in() {
 }
 
 #[test]
-fn fifty_megabytes_of_lines_lose_none() {
-    const LINES: usize = 500_000;
+fn megabytes_of_lines_lose_none() {
+    // Many times what pipes hold on the way.
+    const LINES: usize = 100_000;
     let mut node = Node::take();
     let pod = node.pod(json!({}));
     let line = "0123456789".repeat(10);
     let container = pod.start(sh(&format!("yes {line} | head -n {LINES}")));
-    // Longer than anything else on the node may take.
-    assert!(container.process().ends_within(Duration::from_secs(150)));
     assert_eq!(container.exit_code(), 0);
     let log = container.raw_log_bytes();
     let whole = log.split(|byte| *byte == b'\n').filter(|entry| entry.ends_with(line.as_bytes())).count();
