@@ -1,5 +1,7 @@
 //! Parts that die, restart or overrun at the wrong moment: no exit is lost, nothing is left behind.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::process::Child;
 
@@ -103,36 +105,37 @@ fn a_spawner_that_dies_is_told_and_its_pod_runs_on() {
     let refused = container.try_exec(&["true"]);
     assert!(refused.stderr.contains("spawner"), "{refused:?}");
     assert_eq!(container.state(), "CONTAINER_RUNNING");
-    crictl(&["stop", "--timeout", "20", &container.id]);
+    crictl(&["stop", "--timeout", "100", &container.id]);
     assert_eq!(container.exit_code(), 4);
     assert!(container.logs().contains("still here"));
-}
-
-/// The numbers of the lines `tick <number>` in a log.
-fn ticks(log: &str) -> Vec<u64> {
-    log.lines().filter_map(|line| line.rsplit_once("tick ")?.1.parse().ok()).collect()
 }
 
 #[test]
 fn a_pod_outlives_containerd_and_loses_no_output() {
     let mut node = Node::take();
     let pod = node.pod(json!({}));
-    let script = "i=0; while :; do echo tick $i; i=$((i+1)); usleep 2000; done";
+    // Nothing is on its way while containerd ends: what it has read and not yet written goes with it.
+    let script = "mkfifo /tmp/away /tmp/back; seq 1 100; read go < /tmp/away; seq 101 200; read go < /tmp/back; seq 201 300; exec sleep 1000";
     let container = pod.start(json!({"command": ["sh", "-c", script]}));
-    container.wait_for_log("tick 10");
+    container.wait_for_log("100");
     let before = container.process();
-    run("node-containerd", &["restart"]).expect_success("restart containerd");
+    // Opening for writing waits for the reader, which has printed what comes before.
+    let gate = |name: &str| {
+        File::options().write(true).open(format!("/proc/{}/root/tmp/{name}", before.pid)).unwrap()
+    };
+    run("node-containerd", &["stop"]).expect_success("stop containerd");
+    gate("away").write_all(b"go\n").unwrap();
+    let mut back = gate("back");
+    run("node-containerd", &["start"]).expect_success("start containerd");
     assert_eq!(container.state(), "CONTAINER_RUNNING");
     assert_eq!(container.process().pid, before.pid);
     assert_eq!(container.exec(&["echo", "exec works"]), "exec works");
-    let last = *ticks(&container.raw_log()).last().unwrap();
-    container.wait_for_log(&format!("tick {}", last + 20));
-    let ticks = ticks(&container.raw_log());
-    let gap = ticks.windows(2).find(|pair| pair[1] != pair[0] + 1);
-    assert_eq!(gap, None, "lines are missing between these two");
-    let stopped = container.process();
+    back.write_all(b"go\n").unwrap();
+    container.wait_for_log("300");
+    let logs = container.logs();
+    assert!(logs.lines().eq((1..=300).map(|number| number.to_string())), "{logs}");
     crictl(&["stop", "--timeout", "0", &container.id]);
-    stopped.wait();
+    before.wait();
     assert_eq!(container.exit_code(), 137);
 }
 
@@ -182,8 +185,10 @@ fn no_exit_is_lost_when_many_commands_end_at_once() {
     ask_until("every command in the container's cgroup", || {
         (container.cgroup_file("cgroup.procs").lines().count() > COMMANDS).then_some(())
     });
-    // Opening for writing wakes every reader; closing ends their input.
-    container.exec(&["sh", "-c", "exec 3> /tmp/gate"]);
+    // A line for each, also for those that have not yet come to the gate: it stays open until all have ended.
+    let gate = format!("/proc/{}/root/tmp/gate", container.process().pid);
+    let mut gate = File::options().read(true).write(true).open(gate).unwrap();
+    gate.write_all(&[b'\n'; COMMANDS]).unwrap();
     for (index, child) in children.into_iter().enumerate() {
         let outcome = finish(child);
         let expected = format!("exit code {}", index % 3 + 1);

@@ -115,9 +115,9 @@ fn a_container_outlives_the_child_that_ran_out_of_memory() {
 fn an_end_that_systemd_makes_is_reported() {
     let mut node = Node::take();
     let sliced = SlicedPod::run(&mut node, json!({}));
-    let polite =
-        sliced.pod.start(json!({"command": ["sh", "-c", "trap 'exit 9' TERM; while :; do sleep 1; done"]}));
-    polite.exec(&["true"]);
+    let script = "trap 'exit 9' TERM; echo ready; while :; do sleep 1000 & wait $!; done";
+    let polite = sliced.pod.start(json!({"command": ["sh", "-c", script]}));
+    polite.wait_for_log("ready");
     systemctl(&["stop", &unit_of(&polite.id)]);
     assert_eq!(polite.exit_code(), 9);
     let killed = sliced.pod.start(json!({}));
