@@ -120,6 +120,8 @@ fn a_port_where_nobody_listens_is_refused_and_named() {
     let mut connection = forward.connect();
     let _closed = connection.read(&mut [0; 16]);
     forward.wait_for_error("4242");
+    // crictl gives the whole forward up.
+    forward.client.wait().unwrap();
 }
 
 #[test]
@@ -134,4 +136,5 @@ fn a_forward_ends_with_its_pod() {
     let mut connection = forward.connect();
     assert_eq!(connection.read(&mut [0; 16]).unwrap_or(0), 0);
     forward.wait_for_error("error");
+    forward.client.wait().unwrap();
 }
