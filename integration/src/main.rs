@@ -122,6 +122,9 @@ struct CritestArguments {
     /// Run the suite this often in a row, and count.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
+    /// Try a spec that fails again, up to this often in all; what then passes has passed, and is shown as retried.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    attempts: u32,
     /// Decides the order of the specs.
     #[arg(long, default_value_t = 1)]
     seed: u32,
@@ -173,6 +176,7 @@ impl CritestArguments {
                 skip: self.skip,
                 parallel: self.parallel,
                 repeat: self.repeat,
+                attempts: self.attempts,
                 seed: self.seed,
                 arguments: self.arguments,
             },

@@ -75,10 +75,10 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Passes in some runs and not in others, on either side.
+    /// Passes in some runs or attempts and not in others, on either side.
     pub(super) fn is_flaky(&self) -> bool {
-        let standings = [Some(self.tested.standing()), self.baseline.as_ref().map(Tally::standing)];
-        standings.contains(&Some(Standing::Flaky))
+        let mut sides = self.baseline.iter().chain([&self.tested]);
+        sides.any(|tally| tally.standing() == Standing::Flaky || tally.was_retried())
     }
 }
 

@@ -58,6 +58,9 @@ pub(super) struct Failure {
 pub(super) struct Spec {
     pub(super) name: SpecName,
     pub(super) outcome: Outcome,
+    /// Why earlier attempts failed, where the last one passed.
+    pub(super) earlier: Vec<Failure>,
+    /// Of all attempts.
     pub(super) time: Duration,
 }
 
@@ -118,10 +121,18 @@ struct SpecReport {
     run_time: u64,
     num_attempts: u32,
     failure: Option<FailureReport>,
+    additional_failures: Option<Vec<AdditionalFailureReport>>,
     #[serde(default)]
     captured_ginkgo_writer_output: String,
     #[serde(default)]
     captured_std_out_err: String,
+}
+
+/// Of an earlier attempt, or of a clean-up after the failure.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AdditionalFailureReport {
+    failure: FailureReport,
 }
 
 #[derive(Deserialize)]
@@ -153,7 +164,16 @@ impl SpecReport {
             self.container_hierarchy_texts.as_deref().unwrap_or_default(),
             &self.leaf_node_text,
         );
-        Some(Spec { name, outcome: self.outcome(), time: Duration::from_nanos(self.run_time) })
+        let outcome = self.outcome();
+        let earlier = if outcome == Outcome::Passed { self.earlier() } else { Vec::new() };
+        Some(Spec { name, outcome, earlier, time: Duration::from_nanos(self.run_time) })
+    }
+
+    fn earlier(&self) -> Vec<Failure> {
+        let failures = self.additional_failures.iter().flatten();
+        failures
+            .map(|AdditionalFailureReport { failure }| self.explain(failure.text(), Some(failure)))
+            .collect()
     }
 
     fn outcome(&self) -> Outcome {
@@ -161,19 +181,19 @@ impl SpecReport {
             "passed" => Outcome::Passed,
             "skipped" => Outcome::Skipped(self.message()),
             "pending" => Outcome::Skipped("pending".to_owned()),
-            "failed" => Outcome::Failed(self.explain(self.message())),
-            other => Outcome::Failed(self.explain(format!("{other}: {}", self.message()))),
+            "failed" => Outcome::Failed(self.explain(self.message(), self.failure.as_ref())),
+            other => {
+                Outcome::Failed(self.explain(format!("{other}: {}", self.message()), self.failure.as_ref()))
+            }
         }
     }
 
     fn message(&self) -> String {
-        let Some(failure) = &self.failure else { return String::new() };
-        let parts = [failure.message.trim(), failure.forwarded_panic.trim()];
-        parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("\n")
+        self.failure.as_ref().map(FailureReport::text).unwrap_or_default()
     }
 
-    fn explain(&self, message: String) -> Failure {
-        let location = self.failure.as_ref().and_then(|failure| failure.location.as_ref());
+    fn explain(&self, message: String, failure: Option<&FailureReport>) -> Failure {
+        let location = failure.and_then(|failure| failure.location.as_ref());
         let output = [self.captured_ginkgo_writer_output.trim(), self.captured_std_out_err.trim()];
         Failure {
             message,
@@ -182,6 +202,13 @@ impl SpecReport {
                 .unwrap_or_default(),
             output: output.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("\n"),
         }
+    }
+}
+
+impl FailureReport {
+    fn text(&self) -> String {
+        let parts = [self.message.trim(), self.forwarded_panic.trim()];
+        parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -234,6 +261,21 @@ mod tests {
             output: "asked\nwaited".into(),
         };
         assert_eq!(run.specs[0].outcome, Outcome::Failed(expected));
+    }
+
+    #[test]
+    fn a_spec_that_passed_at_last_keeps_why_it_failed_before() {
+        let more = json!({
+            "NumAttempts": 2,
+            "AdditionalFailures": [{
+                "State": "failed",
+                "Failure": {"Message": "attempt 1: busy", "Location": {"FileName": "a.go", "LineNumber": 7}},
+            }],
+        });
+        let run = parse(&[spec("should pass", "passed", &more)]).unwrap();
+        assert_eq!(run.specs[0].outcome, Outcome::Passed);
+        let earlier = &run.specs[0].earlier[0];
+        assert_eq!((earlier.message.as_str(), earlier.location.as_str()), ("attempt 1: busy", "a.go:7"));
     }
 
     #[test]

@@ -156,6 +156,9 @@ fn settings(selection: &Selection) -> Vec<(String, String)> {
     if selection.parallel > 1 {
         settings.push(("parallel".to_owned(), selection.parallel.to_string()));
     }
+    if selection.attempts > 1 {
+        settings.push(("attempts".to_owned(), selection.attempts.to_string()));
+    }
     settings.extend(selection.focus.iter().map(|regex| ("focus".to_owned(), regex.clone())));
     settings.extend(selection.skip.iter().map(|regex| ("skip".to_owned(), regex.clone())));
     settings.extend(selection.arguments.iter().map(|argument| ("argument".to_owned(), argument.clone())));

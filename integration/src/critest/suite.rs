@@ -26,6 +26,8 @@ pub struct Selection {
     pub parallel: u32,
     /// How often the suite runs, one run after the other on the same node.
     pub repeat: u32,
+    /// How often a spec is tried before it counts as failed.
+    pub attempts: u32,
     /// Decides the specs' order in the first run; each further run takes the next number.
     pub seed: u32,
     /// Handed to critest as they are.
@@ -121,6 +123,9 @@ fn command_line(subject: Subject<'_>, selection: &Selection, number: u32) -> Vec
         // Ginkgo refuses to run where it finds this, whatever the number.
         argv.push(format!("--parallel={}", selection.parallel));
     }
+    if selection.attempts > 1 {
+        argv.push(format!("--ginkgo.flake-attempts={}", selection.attempts));
+    }
     argv.extend(selection.focus.iter().map(|regex| format!("--ginkgo.focus={regex}")));
     argv.extend(selection.skip.iter().map(|regex| format!("--ginkgo.skip={regex}")));
     argv.extend(subject.nri_socket.map(|path| format!("--nri-socket={path}")));
@@ -164,6 +169,13 @@ mod tests {
         let parallel = |count: u32| argv(&Selection { parallel: count, ..selection() }, 1);
         assert!(parallel(4).contains(&"--parallel=4".to_owned()));
         assert!(!parallel(1).iter().any(|argument| argument.starts_with("--parallel")));
+    }
+
+    #[test]
+    fn a_spec_is_tried_again_only_where_that_was_asked_for() {
+        let attempts = |attempts: u32| argv(&Selection { attempts, ..selection() }, 1);
+        assert!(attempts(2).contains(&"--ginkgo.flake-attempts=2".to_owned()));
+        assert!(!attempts(1).iter().any(|argument| argument.contains("attempts")));
     }
 
     #[test]

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::ginkgo::{Failure, Outcome, SpecName, SuiteRun};
+use super::ginkgo::{Failure, Outcome, Spec, SpecName, SuiteRun};
 
 /// How often one spec ended how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// How often the suite ran, whether or not this spec was in it.
     runs: u32,
+    /// In how many runs it was.
+    reported: u32,
     passed: u32,
+    /// How many of those took more than one attempt.
+    retried: u32,
     skipped: u32,
     /// Of all runs together.
     time: Duration,
@@ -66,21 +70,30 @@ impl Tally {
         self.skip_reason.as_deref()
     }
 
-    /// Its failures with the run's number, counted from one.
+    /// Whether a run passed only after an attempt that failed.
+    pub(super) fn was_retried(&self) -> bool {
+        self.retried > 0
+    }
+
+    /// Its failures with the run's number, counted from one; also those of attempts that were repeated.
     pub(super) fn failures(&self) -> &[(u32, Failure)] {
         &self.failures
     }
 
     /// How long it took on average, `None` when it never ran.
     pub(super) fn time(&self) -> Option<Duration> {
-        let ran = self.passed + self.skipped + u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
-        (ran > 0).then(|| self.time / ran)
+        (self.reported > 0).then(|| self.time / self.reported)
     }
 
-    fn add(&mut self, run: u32, outcome: &Outcome, time: Duration) {
-        self.time += time;
-        match outcome {
-            Outcome::Passed => self.passed += 1,
+    fn add(&mut self, run: u32, spec: &Spec) {
+        self.time += spec.time;
+        self.reported += 1;
+        match &spec.outcome {
+            Outcome::Passed => {
+                self.passed += 1;
+                self.retried += u32::from(!spec.earlier.is_empty());
+                self.failures.extend(spec.earlier.iter().map(|failure| (run, failure.clone())));
+            }
             Outcome::Skipped(reason) => {
                 self.skipped += 1;
                 self.skip_reason = Some(reason.clone());
@@ -94,12 +107,13 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.runs, self.standing()) {
-            (0 | 1, standing) => formatter.write_str(standing.word()),
+            (0 | 1, standing) => formatter.write_str(standing.word())?,
             (runs, standing @ (Standing::Skipped | Standing::Missing)) => {
-                write!(formatter, "{} ({runs} runs)", standing.word())
+                write!(formatter, "{} ({runs} runs)", standing.word())?;
             }
-            (runs, _) => write!(formatter, "{}/{runs}", self.passed),
+            (runs, _) => write!(formatter, "{}/{runs}", self.passed)?,
         }
+        if self.was_retried() { formatter.write_str(", retried") } else { Ok(()) }
     }
 }
 
@@ -117,7 +131,7 @@ impl Results {
         for (number, run) in (1..).zip(runs) {
             results.time += run.time;
             for spec in &run.specs {
-                results.specs.entry(spec.name.clone()).or_default().add(number, &spec.outcome, spec.time);
+                results.specs.entry(spec.name.clone()).or_default().add(number, spec);
             }
         }
         for tally in results.specs.values_mut() {
@@ -147,7 +161,6 @@ impl Results {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::ginkgo::Spec;
     use super::*;
 
     pub(in crate::critest) fn name(title: &str) -> SpecName {
@@ -163,7 +176,12 @@ pub(super) mod tests {
         let time = Duration::from_secs(1);
         let specs: Vec<_> = specs
             .iter()
-            .map(|(title, outcome)| Spec { name: name(title), outcome: outcome.clone(), time })
+            .map(|(title, outcome)| Spec {
+                name: name(title),
+                outcome: outcome.clone(),
+                earlier: Vec::new(),
+                time,
+            })
             .collect();
         SuiteRun { specs, time: Duration::from_secs(10) }
     }
@@ -195,6 +213,16 @@ pub(super) mod tests {
         assert_eq!(standing(&[passed(), passed()]), (Standing::Passed, "2/2".into()));
         assert_eq!(standing(&[passed(), Some(failed("x"))]), (Standing::Flaky, "1/2".into()));
         assert_eq!(standing(&[Some(failed("x")), Some(failed("y"))]), (Standing::Failed, "0/2".into()));
+    }
+
+    #[test]
+    fn a_spec_that_passed_after_another_attempt_has_passed_and_says_so() {
+        let mut retried = run(&[("it", Outcome::Passed)]);
+        let Outcome::Failed(failure) = failed("busy") else { unreachable!() };
+        retried.specs[0].earlier.push(failure);
+        let tally = Results::of(&[retried]).tally(&name("it"));
+        assert_eq!((tally.standing(), tally.to_string()), (Standing::Passed, "passed, retried".into()));
+        assert_eq!((tally.failures().len(), tally.time()), (1, Some(Duration::from_secs(1))));
     }
 
     #[test]
