@@ -1,7 +1,7 @@
 //! Exec: one more process in a container that runs.
 
 use super::Container;
-use super::create::with_console_size;
+use super::process_defaults::with_console_size;
 use crate::error::Error;
 use crate::plan::plan_process;
 use crate::plan::wire::{ExecPlan, Plan};

@@ -5,6 +5,7 @@ mod exec;
 mod listener;
 mod memory_qos;
 mod proc_view;
+mod process_defaults;
 mod usage;
 
 pub use crate::rootfs::RootfsMount;
@@ -13,6 +14,7 @@ pub(crate) use listener::send_listener;
 
 use self::memory_qos::MemoryQosOfContainer;
 use self::proc_view::ViewOutcome;
+use self::process_defaults::ProcessDefaults;
 
 use crate::error::Error;
 use crate::hooks::{self, State};
@@ -22,10 +24,9 @@ use crate::process::send_signal;
 use crate::record::Record;
 use crate::rootfs::MountedRootfs;
 use crate::runtime::Runtime;
-use crate::seccomp::Filter;
 use ballast_cgroups::memory_qos::Notice;
 use ballast_cgroups::{Cgroup, DevicePolicy, Limits, MemoryEventsFile, Statistics};
-use oci_spec::runtime::{LinuxIdMapping, LinuxPersonality, LinuxResources};
+use oci_spec::runtime::LinuxResources;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::Signal;
 use std::collections::HashMap;
@@ -72,16 +73,6 @@ struct ContainerNamespaces {
     other_pid: bool,
     /// Whether init is pid 1 of it, so that the kernel ends everything with it.
     private_pid: bool,
-}
-
-/// What every process of the container has, whoever starts it.
-#[derive(Debug)]
-struct ProcessDefaults {
-    seccomp: Option<Filter>,
-    session_keyring: Option<String>,
-    personality: Option<LinuxPersonality>,
-    uid_mappings: Vec<LinuxIdMapping>,
-    gid_mappings: Vec<LinuxIdMapping>,
 }
 
 impl Container {

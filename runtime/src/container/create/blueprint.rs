@@ -1,0 +1,78 @@
+//! Validate: everything about a container that can be known, and refused, before anything is touched.
+
+use super::CreateRequest;
+use crate::container::device_program;
+use crate::container::memory_qos::MemoryQosOfContainer;
+use crate::error::Error;
+use crate::hooks::State;
+use crate::plan::wire::HookPlan;
+use crate::plan::{
+    self, IdMaps, Namespaces, PlanError, RuntimeHooks, ViewPlan, plan_hooks, plan_memory_qos,
+    plan_namespaces, plan_proc_view,
+};
+use crate::runtime::Runtime;
+use crate::seccomp::Filter;
+use ballast_cgroups::{CgroupPath, Limits};
+use oci_spec::runtime::Spec;
+use std::path::PathBuf;
+
+/// What a spec and a request come down to. Most of it borrows from the spec.
+pub(super) struct Blueprint<'a> {
+    pub(super) namespaces: Namespaces<'a>,
+    pub(super) maps: Option<IdMaps<'a>>,
+    pub(super) rootfs_path: PathBuf,
+    pub(super) cgroup_path: CgroupPath,
+    pub(super) limits: Limits,
+    pub(super) memory_qos: Option<MemoryQosOfContainer>,
+    pub(super) device_program: Option<Vec<u64>>,
+    pub(super) seccomp: Option<Filter>,
+    pub(super) runtime_hooks: RuntimeHooks,
+    pub(super) container_hooks: HookPlan,
+    pub(super) proc_view: Option<ViewPlan>,
+}
+
+impl<'a> Blueprint<'a> {
+    pub(super) fn draw(runtime: &Runtime, spec: &'a Spec, request: &CreateRequest) -> Result<Self, Error> {
+        plan::refuse_unsupported(spec)?;
+        let linux = spec.linux().as_ref().ok_or(PlanError::Missing { field: "linux" })?;
+        let root = spec.root().as_ref().ok_or(PlanError::Missing { field: "root" })?;
+        let resources = linux.resources().as_ref();
+        let cgroup_path = match linux.cgroups_path() {
+            Some(path) if !path.as_os_str().is_empty() => CgroupPath::parse(&path.to_string_lossy())?,
+            _ => CgroupPath::for_container(&request.id)?,
+        };
+        let mut limits = resources.map(Limits::from_oci).transpose()?.unwrap_or_default();
+        let memory_qos = plan_memory_qos(spec, &cgroup_path, &request.options.memory_qos)?
+            .map(|qos| MemoryQosOfContainer::decide(qos, &mut limits))
+            .transpose()?;
+        let (runtime_hooks, create_container, start_container) = plan_hooks(spec)?;
+        let state = State {
+            oci_version: spec.version().clone(),
+            id: request.id.clone(),
+            status: "creating".into(),
+            pid: 0,
+            bundle: request.bundle.clone(),
+            annotations: spec.annotations().clone().unwrap_or_default(),
+        };
+        let namespaces = plan_namespaces(spec)?;
+        Ok(Self {
+            proc_view: plan_proc_view(spec, &namespaces, &request.options.proc_view)?,
+            namespaces,
+            maps: IdMaps::from_spec("linux", linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?,
+            rootfs_path: request.bundle.join(root.path()),
+            cgroup_path,
+            limits,
+            memory_qos,
+            device_program: device_program(resources)?,
+            seccomp: linux.seccomp().as_ref().map(|profile| runtime.seccomp_filter(profile)).transpose()?,
+            container_hooks: HookPlan {
+                wait_for_runtime: !runtime_hooks.prestart.is_empty()
+                    || !runtime_hooks.create_runtime.is_empty(),
+                create_container,
+                start_container,
+                state,
+            },
+            runtime_hooks,
+        })
+    }
+}

@@ -1,0 +1,48 @@
+//! What all processes of one container have in common, the first and those of execs.
+
+use crate::hooks::State;
+use crate::plan::{IdMaps, Surroundings};
+use crate::process::{ListenerTarget, ProcessIo};
+use crate::seccomp::Filter;
+use oci_spec::runtime::{LinuxIdMapping, LinuxPersonality};
+
+/// What every process of the container has, whoever starts it.
+#[derive(Debug)]
+pub(super) struct ProcessDefaults {
+    pub(super) seccomp: Option<Filter>,
+    pub(super) session_keyring: Option<String>,
+    pub(super) personality: Option<LinuxPersonality>,
+    pub(super) uid_mappings: Vec<LinuxIdMapping>,
+    pub(super) gid_mappings: Vec<LinuxIdMapping>,
+}
+
+impl ProcessDefaults {
+    pub(super) fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            seccomp: self.seccomp.clone(),
+            session_keyring: self.session_keyring.clone(),
+            personality: self.personality.as_ref(),
+        }
+    }
+
+    pub(super) fn maps(&self) -> Option<IdMaps<'_>> {
+        (!self.uid_mappings.is_empty())
+            .then_some(IdMaps { uids: &self.uid_mappings, gids: &self.gid_mappings })
+    }
+
+    pub(super) fn listener_target(&self, state: &State) -> Option<ListenerTarget> {
+        let listener = self.seccomp.as_ref()?.notify.clone()?;
+        Some(ListenerTarget { listener, state: state.clone() })
+    }
+}
+
+/// The terminal's size, when the spec knows one and the request does not.
+pub(super) fn with_console_size(io: ProcessIo, process: &oci_spec::runtime::Process) -> ProcessIo {
+    match (io, process.console_size()) {
+        (ProcessIo::Terminal { size: None }, Some(size)) => {
+            let cells = |count: u64| u16::try_from(count).unwrap_or(u16::MAX);
+            ProcessIo::Terminal { size: Some((cells(size.height()), cells(size.width()))) }
+        }
+        (io, _) => io,
+    }
+}
