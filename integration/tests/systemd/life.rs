@@ -3,6 +3,7 @@
 use ballast_integration::testbed::command::{crictl, run};
 use ballast_integration::testbed::json::number;
 use ballast_integration::testbed::node::Node;
+use ballast_integration::testbed::process::ask_until;
 use ballast_integration::testbed::systemd::{self, systemctl};
 use serde_json::{Value, json};
 
@@ -142,11 +143,13 @@ fn an_exec_runs_in_the_containers_scope() {
     let sliced = SlicedPod::run(&mut node, json!({}));
     let container = sliced.pod.start(json!({}));
     assert_eq!(container.exec(&["cat", "/proc/self/cgroup"]), "0::/");
-    let child = container.spawn_exec(&["sh", "-c", "sleep 1000"]);
-    ballast_integration::testbed::process::ask_until("the command in the scope", || {
-        (container.cgroup_file("cgroup.procs").lines().count() > 1).then_some(())
+    let child = container.spawn_exec(&["sleep", "1000"]);
+    ask_until("the command in the scope", || {
+        (container.cgroup_file("cgroup.procs").lines().count() == 2).then_some(())
     });
-    assert_eq!(property(&container, "TasksCurrent"), container.cgroup_file("pids.current"));
+    ask_until("the same number of tasks", || {
+        (property(&container, "TasksCurrent") == container.cgroup_file("pids.current")).then_some(())
+    });
     crictl(&["stop", "--timeout", "0", &container.id]);
     assert_ne!(ballast_integration::testbed::command::finish(child).code, Some(0));
 }
