@@ -1,6 +1,7 @@
 //! `crictl logs`: every line once, whatever a line is.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use ballast_integration::testbed::command::{crictl, run};
@@ -16,7 +17,10 @@ fn behind_a_gate(script: &str) -> serde_json::Value {
 }
 
 fn open_the_gate(container: &Container) {
-    container.exec(&["sh", "-c", "until [ -p /tmp/gate ]; do :; done; echo go > /tmp/gate"]);
+    container.exec(&["sh", "-c", "until [ -p /tmp/gate ]; do :; done"]);
+    // From outside: a command in the container can be killed with it before its own end.
+    let gate = format!("/proc/{}/root/tmp/gate", container.process().pid);
+    File::options().write(true).open(gate).unwrap().write_all(b"go\n").unwrap();
 }
 
 #[test]
