@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::is_runc;
 
 /// Many times what pipes and streams hold on the way.
-const BYTES: u64 = 32_000_000;
+const BYTES: u64 = 100_000_000;
 
 /// A directory on the node that goes with its test.
 struct Scratch(PathBuf);
@@ -46,7 +46,7 @@ fn pipeline(container: &Container, directory: &Path, script: &str) -> String {
 }
 
 #[test]
-fn many_megabytes_pass_both_ways_unchanged() {
+fn a_hundred_megabytes_pass_both_ways_unchanged() {
     let mut node = Node::take();
     let pod = node.pod(json!({}));
     let container = pod.start(json!({}));

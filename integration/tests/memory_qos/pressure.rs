@@ -6,6 +6,7 @@ use ballast_integration::testbed::command::{crictl, run};
 use ballast_integration::testbed::container::{Container, SCRATCH};
 use ballast_integration::testbed::json::{number, text};
 use ballast_integration::testbed::node::Node;
+use ballast_integration::testbed::pod::Pod;
 use ballast_integration::testbed::process::ask_until;
 use serde_json::{Value, json};
 
@@ -128,6 +129,8 @@ fn what_is_guaranteed_is_not_taken_even_to_avert_a_kill() {
 
 /// How often the neighbour works alone and then beside a greedy one: in turns, because the machine has other work, too.
 const TURNS: usize = 8;
+/// After so many turns the neighbour has to be as fast as it should; a machine that is busy meanwhile gets more of them.
+const TURNS_AT_MOST: usize = 4 * TURNS;
 /// Rounds of its work in each turn.
 const ROUNDS: usize = 6;
 
@@ -142,9 +145,28 @@ fn rounds(neighbour: &Container) -> Vec<Duration> {
 }
 
 /// The lower quartile: a neighbour that takes processor time shows in every round, what the machine does besides in some.
-fn quartile(mut rounds: Vec<Duration>) -> Duration {
+fn quartile(rounds: &mut [Duration]) -> Duration {
     rounds.sort_unstable();
     rounds[rounds.len() / 4]
+}
+
+/// A greedy container beside a neighbour that works, whose rounds are returned.
+fn throttled_turn(greedy: &Pod, configuration: &Value, neighbour: &Container) -> Vec<Duration> {
+    let hog = greedy.start(configuration.clone());
+    assert_eq!(hog.cgroup_file("memory.high"), (72 * MI).to_string());
+    let events = |event| counter(&hog, "memory.events", event);
+    ask_until("throttling", || (events("high") > 0).then_some(()));
+    let beside = rounds(neighbour);
+    let high = events("high");
+    let held = hog.cgroup_file("memory.current").parse::<u64>().unwrap() / MI;
+    println!("throttled {high} times at {held} MiB");
+    ask_until("more throttling", || (events("high") > high).then_some(()));
+    assert!(held < 150, "nothing kept it from {held} MiB");
+    assert_eq!(hog.state(), "CONTAINER_RUNNING");
+    assert!(events_in_statistics(&hog, "high") >= high);
+    assert_eq!(events("oom_kill"), 0);
+    crictl(&["rm", "--force", &hog.id]);
+    beside
 }
 
 #[test]
@@ -164,27 +186,20 @@ fn who_exceeds_memory_high_is_throttled_and_the_neighbour_is_not() {
     configuration["image"] = json!({"image": SCRATCH});
     configuration["args"] = json!(["memhog", (190 * MI).to_string()]);
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
-    for _ in 0..TURNS {
+    for turn in 1.. {
         alone.extend(rounds(&neighbour));
-        let hog = greedy.start(configuration.clone());
-        assert_eq!(hog.cgroup_file("memory.high"), (72 * MI).to_string());
-        let events = |event| counter(&hog, "memory.events", event);
-        ask_until("throttling", || (events("high") > 0).then_some(()));
-        beside.extend(rounds(&neighbour));
-        let high = events("high");
-        let held = hog.cgroup_file("memory.current").parse::<u64>().unwrap() / MI;
-        println!("throttled {high} times at {held} MiB");
-        ask_until("more throttling", || (events("high") > high).then_some(()));
-        assert!(held < 150, "nothing kept it from {held} MiB");
-        assert_eq!(hog.state(), "CONTAINER_RUNNING");
-        assert!(events_in_statistics(&hog, "high") >= high);
-        assert_eq!(events("oom_kill"), 0);
-        crictl(&["rm", "--force", &hog.id]);
+        beside.extend(throttled_turn(&greedy, &configuration, &neighbour));
+        if turn % TURNS > 0 {
+            continue;
+        }
+        let (alone, beside) = (quartile(&mut alone), quartile(&mut beside));
+        println!("a neighbour's round: {alone:?} alone, {beside:?} beside it");
+        if beside * 5 <= alone * 6 {
+            break;
+        }
+        assert!(turn < TURNS_AT_MOST, "{beside:?} beside it, {alone:?} alone");
     }
     assert_eq!(counter(&neighbour, "memory.events", "high"), 0);
-    let (alone, beside) = (quartile(alone), quartile(beside));
-    println!("a neighbour's round: {alone:?} alone, {beside:?} beside it");
-    assert!(beside * 5 <= alone * 6, "{beside:?} beside it, {alone:?} alone");
 }
 
 #[test]
