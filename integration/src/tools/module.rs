@@ -107,6 +107,18 @@ mod tests {
     }
 
     #[test]
+    fn the_plugin_that_is_our_own_passes_its_tests() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/cni");
+        let output = Command::new("go")
+            .args(["test", "./hostport"])
+            .current_dir(directory)
+            .env("GOTOOLCHAIN", "local")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+
+    #[test]
     fn every_recipe_builds_from_a_module_that_pins_its_upstream() {
         for tool in Tool::ALL {
             let recipe = tool.recipe();
