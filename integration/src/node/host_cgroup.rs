@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::leftovers;
 
 /// The machine's hierarchy.
-const ROOT: &str = "/sys/fs/cgroup";
+pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 
 /// `CGROUP2_SUPER_MAGIC` of `linux/magic.h`.
 const CGROUP2_MAGIC: i64 = 0x6367_7270;
@@ -24,6 +24,14 @@ const WELCOME: [&str; 2] = ["cpuset", "io"];
 
 /// How long the kernel gets to end the processes of a node that was killed.
 const END_DEADLINE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
+
+/// Whether the machine's hierarchy is cgroup v2 alone.
+///
+/// # Errors
+/// When there is nothing mounted to look at.
+pub(crate) fn is_unified() -> Result<bool> {
+    Ok(rustix::fs::statfs(ROOT).with_context(|| format!("look at {ROOT}"))?.f_type == CGROUP2_MAGIC)
+}
 
 /// A directory below the hierarchy's root with the controllers handed down: `supervisor` for the process that waits for
 /// the node, `node` as the node's own root and `node/init` for its PID 1. Dropping it kills what is left in it, removes it
@@ -41,8 +49,7 @@ impl HostCgroup {
     /// # Errors
     /// When this machine has no unified cgroup v2, or does not hand its controllers down.
     pub(crate) fn create(memory_limit: Option<u64>) -> Result<Self> {
-        let kind = rustix::fs::statfs(ROOT).with_context(|| format!("look at {ROOT}"))?.f_type;
-        if kind != CGROUP2_MAGIC {
+        if !is_unified()? {
             bail!("{ROOT} is not cgroup v2 (the hierarchy is hybrid or v1)");
         }
         let root = Path::new(ROOT);

@@ -6,7 +6,7 @@
 mod channel;
 pub mod command;
 pub mod host;
-mod host_cgroup;
+pub(crate) mod host_cgroup;
 mod leftovers;
 mod machine;
 pub mod protocol;

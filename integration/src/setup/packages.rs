@@ -17,6 +17,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gcc", "links Rust programs"),
     ("libc6-dev", "the static C library for Ballast's binary"),
     ("mmdebstrap", "builds the node's Debian tree"),
+    ("procps", "reads the views of /proc that tests make"),
     ("protobuf-compiler", "generates containerd's interfaces"),
     ("util-linux", "starts the node's kernel in namespaces of its own"),
 ];

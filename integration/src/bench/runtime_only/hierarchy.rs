@@ -5,10 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
 
-const ROOT: &str = "/sys/fs/cgroup";
-
-/// `CGROUP2_SUPER_MAGIC` of `linux/magic.h`.
-const CGROUP2_MAGIC: i64 = 0x6367_7270;
+use crate::node::host_cgroup::{ROOT, is_unified};
 
 /// Mounts the unified hierarchy and goes on as the program that was given.
 const SCRIPT: &str = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"";
@@ -18,7 +15,7 @@ const SCRIPT: &str = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"";
 /// # Errors
 /// When the namespace or the mount is refused.
 pub(super) fn run_again_where_unified() -> Result<Option<Result<()>>> {
-    if rustix::fs::statfs(ROOT).with_context(|| format!("look at {ROOT}"))?.f_type == CGROUP2_MAGIC {
+    if is_unified()? {
         return Ok(None);
     }
     eprintln!("  {ROOT} is not cgroup v2: measures in a mount namespace where it is, without controllers");
