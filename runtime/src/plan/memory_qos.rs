@@ -5,26 +5,22 @@ use ballast_cgroups::CgroupPath;
 use ballast_cgroups::memory_qos::{Amount, MemoryQos, PodPlace, Policy, Wish, Wishes};
 use oci_spec::runtime::Spec;
 
-use super::PlanError;
+use super::{Annotation, Annotations, PlanError};
 
-/// All annotations that begin like this are about memory; one that is not known is a mistake.
-const PREFIX: &str = "ballast.dev/memory";
-
-/// Set by containerd: the container's name in its pod, and whether it is the sandbox.
-const CONTAINER_NAME: &str = "io.kubernetes.cri.container-name";
-const CONTAINER_TYPE: &str = "io.kubernetes.cri.container-type";
+/// All annotations that begin like this are about memory.
+const FAMILY: &str = "memory-";
 
 /// Collects what decides about a container's memory QoS. `None` when there is nothing to decide: neither node nor pod asks
 /// for more than kubelet sent, or the container is the sandbox, for which nobody requests memory.
 pub(crate) fn plan_memory_qos(
     spec: &Spec,
+    annotations: &Annotations<'_>,
     cgroup_path: &CgroupPath,
     policy: &Policy,
 ) -> Result<Option<MemoryQos>, PlanError> {
-    let annotation = |name| spec.annotations().as_ref().and_then(|all| all.get(name)).map(String::as_str);
     // Of a sandbox, too: a pod with a mistake is to fail before its images are pulled.
-    let wishes = wishes(spec, annotation(CONTAINER_NAME).unwrap_or_default())?;
-    if annotation(CONTAINER_TYPE) == Some("sandbox") {
+    let wishes = wishes(annotations)?;
+    if annotations.is_of_sandbox() {
         return Ok(None);
     }
     let qos = MemoryQos {
@@ -36,64 +32,39 @@ pub(crate) fn plan_memory_qos(
     Ok((!qos.is_plain()).then_some(qos))
 }
 
-fn wishes(spec: &Spec, container: &str) -> Result<Wishes, PlanError> {
-    let mut annotations: Vec<(&str, &str)> = spec
-        .annotations()
-        .iter()
-        .flatten()
-        .filter(|(name, _)| name.starts_with(PREFIX))
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    // The pod's before the container's, so that the latter replaces it; and always the same one refused first.
-    annotations.sort_unstable();
+fn wishes(annotations: &Annotations<'_>) -> Result<Wishes, PlanError> {
     let mut wishes = Wishes::default();
-    for (name, value) in annotations {
-        let what = name.strip_prefix(PREFIX).unwrap_or_default();
-        let (what, owner) = what.split_once('.').map_or((what, None), |(what, owner)| (what, Some(owner)));
-        let mut all = Wishes::default();
-        read(&mut all, what, name, value)?;
-        if owner == Some("") {
-            return Err(PlanError::invalid(name, value, "is for a container without a name"));
-        }
-        if owner.is_none_or(|owner| owner == container) {
-            read(&mut wishes, what, name, value)?;
+    for annotation in annotations.about(FAMILY) {
+        // Of others, too: whoever it is for, a mistake is the pod's.
+        read(&mut Wishes::default(), annotation)?;
+        if annotation.is_for(annotations.container()) {
+            read(&mut wishes, annotation)?;
         }
     }
     Ok(wishes)
 }
 
 /// Reads one annotation into its place.
-fn read(wishes: &mut Wishes, what: &str, name: &str, value: &str) -> Result<(), PlanError> {
-    let slot = match what {
-        "-request" => &mut wishes.request,
-        "-min" => &mut wishes.min,
-        "-low" => &mut wishes.low,
-        "-high" => &mut wishes.high,
-        "-swap-max" => &mut wishes.swap_max,
-        "-oom-group" => {
-            wishes.oom_group = Some(match value {
+fn read(wishes: &mut Wishes, annotation: Annotation<'_>) -> Result<(), PlanError> {
+    let slot = match annotation.what {
+        "memory-request" => &mut wishes.request,
+        "memory-min" => &mut wishes.min,
+        "memory-low" => &mut wishes.low,
+        "memory-high" => &mut wishes.high,
+        "memory-swap-max" => &mut wishes.swap_max,
+        "memory-oom-group" => {
+            wishes.oom_group = Some(match annotation.value {
                 "true" | "1" => true,
                 "false" | "0" => false,
-                _ => return Err(PlanError::invalid(name, value, "is neither true nor false")),
+                _ => return Err(annotation.refused("is neither true nor false")),
             });
             return Ok(());
         }
-        _ => {
-            return Err(PlanError::Invalid {
-                field: "annotations".into(),
-                value: name.to_owned(),
-                reason: "is not an annotation of Ballast: there are ballast.dev/memory-request, -min, -low, -high, \
-                         -swap-max and -oom-group, each also with .<container>"
-                    .into(),
-            });
-        }
+        // Another family whose name begins alike.
+        _ => return Ok(()),
     };
-    let amount = Amount::parse(value).map_err(|fault| PlanError::Invalid {
-        field: name.to_owned(),
-        value: value.to_owned(),
-        reason: fault.to_string().into(),
-    })?;
-    *slot = Some(Wish { annotation: (name.to_owned(), value.to_owned()), amount });
+    let amount = Amount::parse(annotation.value).map_err(|fault| annotation.refused(fault))?;
+    *slot = Some(Wish { annotation: (annotation.name.to_owned(), annotation.value.to_owned()), amount });
     Ok(())
 }
 
@@ -102,13 +73,17 @@ mod tests {
     use super::*;
     use ballast_cgroups::memory_qos::Mode;
 
+    const CONTAINER_NAME: &str = "io.kubernetes.cri.container-name";
+    const CONTAINER_TYPE: &str = "io.kubernetes.cri.container-type";
+
     fn plan(annotations: &[(&str, &str)], policy: &Policy) -> Result<Option<MemoryQos>, PlanError> {
         let annotations: std::collections::HashMap<&str, &str> = annotations.iter().copied().collect();
         let spec = serde_json::json!({
             "ociVersion": "1.2.0", "annotations": annotations, "process": {"oomScoreAdj": 7, "cwd": "/", "user": {"uid": 0, "gid": 0}},
         });
         let spec: Spec = serde_json::from_value(spec).unwrap();
-        plan_memory_qos(&spec, &CgroupPath::parse("/kubepods/burstable/pod1/a").unwrap(), policy)
+        let path = CgroupPath::parse("/kubepods/burstable/pod1/a").unwrap();
+        plan_memory_qos(&spec, &Annotations::of(&spec)?, &path, policy)
     }
 
     fn tiered() -> Policy {
@@ -117,7 +92,7 @@ mod tests {
 
     #[test]
     fn without_policy_and_annotations_there_is_nothing_to_decide() {
-        assert_eq!(plan(&[("ballast.dev/priority", "3")], &Policy::default()).unwrap(), None);
+        assert_eq!(plan(&[("ballast.dev/proc-view", "on")], &Policy::default()).unwrap(), None);
         assert_eq!(plan(&[], &tiered()).unwrap().unwrap().oom_score_adj, Some(7));
         assert_eq!(plan(&[(CONTAINER_TYPE, "sandbox")], &tiered()).unwrap(), None);
     }

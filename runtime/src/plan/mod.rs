@@ -3,6 +3,7 @@
 //! Each submodule translates one part of the spec. They look at the host only to resolve (open a namespace, examine a
 //! mount source); they change nothing. What cannot be carried out is refused here, by the name of its field.
 
+mod annotations;
 mod devices;
 mod hooks;
 mod ids;
@@ -15,6 +16,7 @@ mod process;
 mod sysctls;
 pub(crate) mod wire;
 
+pub(crate) use annotations::{Annotation, Annotations};
 pub(crate) use devices::plan_devices;
 pub(crate) use hooks::{RuntimeHooks, plan_hooks};
 pub(crate) use ids::{IdMaps, id_map_lines};

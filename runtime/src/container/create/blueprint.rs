@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::hooks::State;
 use crate::plan::wire::HookPlan;
 use crate::plan::{
-    self, IdMaps, Namespaces, PlanError, RuntimeHooks, ViewPlan, plan_hooks, plan_memory_qos,
+    self, Annotations, IdMaps, Namespaces, PlanError, RuntimeHooks, ViewPlan, plan_hooks, plan_memory_qos,
     plan_namespaces, plan_proc_view,
 };
 use crate::runtime::Runtime;
@@ -34,6 +34,7 @@ pub(super) struct Blueprint<'a> {
 impl<'a> Blueprint<'a> {
     pub(super) fn draw(runtime: &Runtime, spec: &'a Spec, request: &CreateRequest) -> Result<Self, Error> {
         plan::refuse_unsupported(spec)?;
+        let annotations = Annotations::of(spec)?;
         let linux = spec.linux().as_ref().ok_or(PlanError::Missing { field: "linux" })?;
         let root = spec.root().as_ref().ok_or(PlanError::Missing { field: "root" })?;
         let resources = linux.resources().as_ref();
@@ -42,7 +43,7 @@ impl<'a> Blueprint<'a> {
             _ => CgroupPath::for_container(&request.id)?,
         };
         let mut limits = resources.map(Limits::from_oci).transpose()?.unwrap_or_default();
-        let memory_qos = plan_memory_qos(spec, &cgroup_path, &request.options.memory_qos)?
+        let memory_qos = plan_memory_qos(spec, &annotations, &cgroup_path, &request.options.memory_qos)?
             .map(|qos| MemoryQosOfContainer::decide(qos, &mut limits))
             .transpose()?;
         let (runtime_hooks, create_container, start_container) = plan_hooks(spec)?;
