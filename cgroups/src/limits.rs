@@ -10,6 +10,8 @@ mod unified;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use convert::parse_size;
 pub(crate) use unified::UnifiedFile;
 
@@ -106,10 +108,13 @@ pub(crate) struct IoLimits {
     pub(crate) throttles: Vec<IoThrottle>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct DeviceNumber {
-    pub(crate) major: u32,
-    pub(crate) minor: u32,
+/// A device, as the kernel numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeviceNumber {
+    /// Which driver.
+    pub major: u32,
+    /// Which of its devices.
+    pub minor: u32,
 }
 
 impl fmt::Display for DeviceNumber {
