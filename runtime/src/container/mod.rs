@@ -230,7 +230,7 @@ impl Container {
     #[must_use]
     pub fn view_counters(&self) -> Option<Arc<ViewCounters>> {
         match &*self.view() {
-            ViewOutcome::Made(view) => Some(view.counters()),
+            ViewOutcome::Made(view) => Some(view.texts().counters()),
             ViewOutcome::NotNeeded | ViewOutcome::Failed(_) => None,
         }
     }

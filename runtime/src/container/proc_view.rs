@@ -4,7 +4,7 @@ use super::create::duplicate;
 use crate::error::{CallContext, Error};
 use crate::plan::wire::{InitPlan, ProcViewPlan};
 use crate::plan::{ViewPlan, ViewReason};
-use crate::proc_view::{Epoch, FuseMount, Origin, Selection, View, ViewFile};
+use crate::proc_view::{ContainerTexts, Epoch, FuseMount, Origin, Selection, View, ViewFile};
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
 use ballast_cgroups::Cgroup;
@@ -67,7 +67,7 @@ fn try_make(
     let mount = FuseMount::new()?;
     let tree = duplicate(mount.tree.as_fd())?;
     let pressure = if view.files.pressure { pressure_trees(cgroup)? } else { Vec::new() };
-    let made = View::serve(mount, origin)?;
+    let made = View::serve(mount, ContainerTexts::new(origin))?;
     if epoch != Epoch::default() {
         plan.namespaces.new_time = Some(format!("boottime -{} 0\n", epoch.boottime_s));
     }

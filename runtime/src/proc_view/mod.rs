@@ -9,11 +9,13 @@ mod policy;
 pub mod render;
 mod sample;
 mod serve;
+mod texts;
 mod view;
 
 pub use file::ViewFile;
 pub use policy::{Containers, Selection, UnknownFile, ViewPolicy};
 pub(crate) use sample::{Epoch, Origin};
 pub(crate) use serve::FuseMount;
+pub use texts::ViewCounters;
+pub(crate) use texts::{ContainerTexts, Texts};
 pub(crate) use view::View;
-pub use view::ViewCounters;

@@ -10,7 +10,7 @@ mod handles;
 mod mount;
 mod protocol;
 
-use super::ViewFile;
+use super::{Texts, ViewFile};
 use crate::error::{CallContext, CallError};
 use connection::Connection;
 pub(crate) use mount::FuseMount;
@@ -20,15 +20,6 @@ use std::thread::JoinHandle;
 
 /// What serving needs of the stack is known: no recursion, buffers on the heap.
 const STACK_BYTES: usize = 128 << 10;
-
-/// Where texts come from.
-pub(crate) trait Texts: Send + 'static {
-    /// Writes the text of a file at the end of `out`.
-    ///
-    /// # Errors
-    /// What a reader gets.
-    fn write(&mut self, file: ViewFile, out: &mut Vec<u8>) -> Result<(), rustix::io::Errno>;
-}
 
 /// A running server; dropping it ends the connection.
 #[derive(Debug)]
