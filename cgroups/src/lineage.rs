@@ -49,6 +49,17 @@ impl Cgroup {
         lineage.push(Ancestor(root.open_below(".")?));
         Ok(lineage)
     }
+
+    /// The cgroup above it, unless that is the root of the hierarchy, which bounds nothing.
+    ///
+    /// # Errors
+    /// [`Error::Call`] when its directory cannot be opened.
+    pub fn enclosing(&self) -> Result<Option<Ancestor>> {
+        match self.path.relative().rsplit_once('/') {
+            Some((parent, _)) => Ok(Some(Ancestor(self.hierarchy.root().open_below(parent)?))),
+            None => Ok(None),
+        }
+    }
 }
 
 impl AsFd for Ancestor {

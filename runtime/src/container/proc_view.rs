@@ -17,11 +17,11 @@ use std::ffi::CString;
 /// A pod that is limited bounds these files of its cgroup.
 const LIMITS: [&str; 2] = ["memory.max", "cpu.max"];
 
-/// Pressure files: of the cgroup, and below `/proc/pressure`.
+/// Pressure files: of the cgroup, and below `/proc`.
 const PRESSURE: [(&str, &std::ffi::CStr); 3] = [
-    ("cpu.pressure", c"/proc/pressure/cpu"),
-    ("io.pressure", c"/proc/pressure/io"),
-    ("memory.pressure", c"/proc/pressure/memory"),
+    ("cpu.pressure", c"pressure/cpu"),
+    ("io.pressure", c"pressure/io"),
+    ("memory.pressure", c"pressure/memory"),
 ];
 
 /// What became of a view that was planned.
@@ -86,9 +86,7 @@ fn epoch(files: Selection) -> Epoch {
 }
 
 fn pod_is_limited(cgroup: &Cgroup) -> Result<bool, Error> {
-    let lineage = cgroup.lineage()?;
-    // The root's is no pod.
-    let Some(pod) = lineage.get(1).filter(|_| lineage.len() > 2) else { return Ok(false) };
+    let Some(pod) = cgroup.enclosing()? else { return Ok(false) };
     let mut content = Vec::new();
     for file in LIMITS {
         if let Some(file) = pod.file(file)?

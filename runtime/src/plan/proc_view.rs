@@ -1,10 +1,11 @@
 //! Whether a container gets a view of its own below `/proc`: `ballast.dev/proc-view` for every container of the pod,
 //! `ballast.dev/proc-view.<container>` for one, which comes first; else by the node's policy.
 
-use super::{Namespaces, PlanError};
+use super::{Namespaces, PlanError, normalized};
 use crate::proc_view::figures::Rounding;
 use crate::proc_view::{Containers, Selection, ViewFile, ViewPolicy};
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Mount, Spec};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const ANNOTATION: &str = "ballast.dev/proc-view";
@@ -58,7 +59,8 @@ pub(crate) fn plan_proc_view(
             Containers::Limited => (policy.files, ViewReason::PolicyIfPodIsLimited),
         },
     };
-    Ok(Some(ViewPlan { files: shown(files, namespaces), rounding: policy.rounding, reason }))
+    let files = without_own_mounts(shown(files, namespaces), spec);
+    Ok(Some(ViewPlan { files, rounding: policy.rounding, reason }))
 }
 
 /// What an annotation says: no view, or these files.
@@ -78,6 +80,26 @@ fn wish(name: &str, value: &str, policy: &ViewPolicy) -> Result<Option<Selection
 fn shown(files: Selection, namespaces: &Namespaces<'_>) -> Selection {
     let has_time = namespaces.new_time.is_some() || namespaces.has_own(LinuxNamespaceType::Time);
     if has_time { files.without(ViewFile::Uptime).without(ViewFile::Stat) } else { files }
+}
+
+/// What the spec mounts something over, itself or a directory that it is in, stays as the spec has it. `/proc` and `/sys`
+/// are where the kernel's files are; that these are the kernel's is checked when they are covered.
+fn without_own_mounts(files: Selection, spec: &Spec) -> Selection {
+    let mounts: Vec<_> = spec
+        .mounts()
+        .iter()
+        .flatten()
+        .map(|mount| normalized(mount.destination()))
+        .filter(|path| !["/", "/proc", "/sys"].iter().any(|place| path == Path::new(place)))
+        .collect();
+    let is_covered = |path: &Path| mounts.iter().any(|mount| path.starts_with(mount));
+    let mut kept = files
+        .files()
+        .filter(|file| is_covered(Path::new(std::ffi::OsStr::from_bytes(file.path().to_bytes()))))
+        .fold(files, Selection::without);
+    let has_own_pressure = mounts.iter().any(|mount| mount.starts_with("/proc/pressure"));
+    kept.pressure &= !has_own_pressure;
+    kept
 }
 
 /// Privileged containers, for which CRI leaves `/sys` writable, and those that see the host's processes manage the host.
@@ -213,6 +235,23 @@ mod tests {
             exempt["annotations"] = asked.clone();
             assert!(plan_of(exempt, &LIMITED).unwrap().is_some(), "{path}");
         }
+    }
+
+    #[test]
+    fn what_the_spec_mounts_over_stays_the_specs() {
+        let files = |destinations: &[&str]| {
+            let mut spec = spec(json!({"ballast.dev/proc-view": "on"}), json!({}));
+            for destination in destinations {
+                let mount = json!({"destination": destination, "type": "bind", "source": "/etc"});
+                spec["mounts"].as_array_mut().unwrap().push(mount);
+            }
+            plan_of(spec, &LIMITED).unwrap().unwrap().files
+        };
+        assert_eq!(files(&["/proc", "/sys/fs/cgroup", "/proc/meminfo.d"]), Selection::ALL);
+        assert_eq!(files(&["/proc/./x/../meminfo"]), Selection::ALL.without(ViewFile::MemInfo));
+        let without_cpus = files(&["/sys/devices"]);
+        assert!(!without_cpus.contains(ViewFile::CpusOnline) && without_cpus.contains(ViewFile::CpuInfo));
+        assert!(without_cpus.pressure && !files(&["/proc/pressure/cpu"]).pressure);
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub(crate) struct ProcViewPlan {
     /// A file system that has the files by their names.
     pub(crate) tree: Descriptor,
     pub(crate) files: Vec<ViewFile>,
-    /// Further files, each a tree of its own, and where it goes.
+    /// Further files, each a tree of its own, and where below `/proc` it goes.
     pub(crate) trees: Vec<(Descriptor, CString)>,
 }
 

@@ -13,6 +13,7 @@ pub const TESTS: &[(&str, Test)] = &[
     ("a_mount_destination_through_symlinks_stays_inside_the_rootfs_cve_2021_30465", destination_symlink),
     ("a_dangling_symlink_destination_is_made_inside_the_rootfs", dangling_destination),
     ("a_working_directory_in_proc_self_fd_does_not_lead_out_cve_2024_21626", working_directory_escape),
+    ("a_view_is_not_led_astray_by_what_is_mounted_below_proc_and_sys", view_over_hostile_mounts),
     ("the_shims_binary_cannot_be_seen_by_the_container_cve_2019_5736", own_binary),
 ];
 
@@ -76,6 +77,40 @@ fn working_directory_escape(runtime: &Arc<Runtime>) {
             }
             Err(error) => assert!(ballast_runtime::report(&error).contains("working directory"), "{error}"),
         }
+    }
+}
+
+/// A volume in the place of the kernel's files, full of links to where a mount would do harm.
+fn view_over_hostile_mounts(runtime: &Arc<Runtime>) {
+    let volume = tempfile::tempdir().unwrap();
+    for name in ["meminfo", "stat", "uptime", "online", "present", "cpu", "pressure"] {
+        symlink("/etc/passwd", volume.path().join(name)).unwrap();
+    }
+    for destination in ["/proc", "/proc/pressure", "/sys", "/sys/devices", "/sys/devices/system"] {
+        let mount = json!({"destination": destination, "type": "bind", "source": volume.path(), "options": ["rbind"]});
+        let mounted = format!("{destination} ");
+        let mut bundle = Bundle::new("cat /etc/passwd").add_mount(mount);
+        bundle.config["annotations"] = json!({"ballast.dev/proc-view": "on"});
+        let below = if destination.starts_with("/sys") { "/sys" } else { "/proc" };
+        bundle.config["linux"]["maskedPaths"] = json!([]);
+        bundle.config["linux"]["readonlyPaths"] = json!([]);
+        let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
+        let mounts = std::fs::read_to_string(format!("/proc/{}/mountinfo", init.pid())).unwrap();
+        container.signal_all(9).unwrap();
+        wait(&init);
+        container.delete().unwrap();
+        assert!(mounts.contains(&mounted), "{mounts}");
+        let covered: Vec<_> = mounts
+            .lines()
+            .filter(|line| line.contains(" fuse.ballast "))
+            .map(|line| line.split(' ').nth(4).unwrap())
+            .collect();
+        assert!(!covered.is_empty(), "the other half is the kernel's: {mounts}");
+        let astray = |path: &&&str| match destination {
+            "/proc/pressure" => !path.starts_with("/proc/") && !path.starts_with("/sys/"),
+            _ => path.starts_with(below) || path.starts_with("/etc"),
+        };
+        assert_eq!(covered.iter().find(astray), None, "{destination}: {mounts}");
     }
 }
 
