@@ -35,7 +35,7 @@ struct AttachAttributes {
 /// Loads `instructions` (eight bytes each, as `struct bpf_insn`) as a device program and attaches it to `cgroup`, beside
 /// programs that others attached. The program lives as long as the cgroup.
 pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, instructions: &[u64]) -> Result<(), Errno> {
-    let program = load(instructions)?;
+    let program = load_device_program(instructions)?;
     let attributes = AttachAttributes {
         target: cgroup.as_raw_fd().unsigned_abs(),
         program: program.as_fd().as_raw_fd().unsigned_abs(),
@@ -49,7 +49,8 @@ pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, instructions: &[u64]
     checked(result).map(drop)
 }
 
-fn load(instructions: &[u64]) -> Result<OwnedFd, Errno> {
+/// Loads a device program that is attached to nothing; it goes with the descriptor.
+pub(crate) fn load_device_program(instructions: &[u64]) -> Result<OwnedFd, Errno> {
     let attributes = LoadAttributes {
         program_type: BPF_PROG_TYPE_CGROUP_DEVICE,
         instruction_count: u32::try_from(instructions.len()).map_err(|_| Errno::TOOBIG)?,

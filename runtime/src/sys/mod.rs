@@ -14,7 +14,7 @@ pub mod self_binary;
 mod signals;
 pub mod wait;
 
-pub(crate) use bpf::attach_device_program;
+pub(crate) use bpf::{attach_device_program, load_device_program};
 pub(crate) use clock::time_since_boot;
 pub(crate) use clone::{CloneFlags, Forked, clone3};
 pub(crate) use exec::{close_all_but, close_on_exec_from, execve};

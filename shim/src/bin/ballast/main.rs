@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod amount;
+mod check;
+mod output;
 mod qos;
 
 use std::process::ExitCode;
@@ -20,13 +22,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
+    /// What this node has for Ballast: its kernel, its cgroups, its configuration.
+    Check(check::Arguments),
     /// Memory QoS: what is protected and throttled, who decided so, and what the kernel did.
     Qos(qos::Arguments),
 }
 
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Check(#[from] check::CheckError),
+    #[error(transparent)]
+    Qos(#[from] qos::QosError),
+}
+
 fn main() -> ExitCode {
-    let Subject::Qos(arguments) = Arguments::parse().subject;
-    match qos::run(&arguments) {
+    let done: Result<(), CommandError> = match Arguments::parse().subject {
+        Subject::Check(arguments) => check::run(&arguments).map_err(CommandError::from),
+        Subject::Qos(arguments) => qos::run(&arguments).map_err(CommandError::from),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ballast: {}", ballast_runtime::report(&error));

@@ -4,13 +4,14 @@ mod container;
 mod report;
 mod table;
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use ballast_cgroups::{Hierarchy, memory_qos::LevelsLock};
 use ballast_runtime::STATE_DIRECTORY;
 use clap::{Args, Subcommand};
 
 use self::{container::Container, report::Report};
+use crate::output::{OutputError, print};
 
 /// Memory QoS.
 #[derive(Debug, Args)]
@@ -70,10 +71,8 @@ pub(crate) enum QosError {
     NoSuchContainer(String),
     #[error("{name} is the beginning of several ids, or the name of several containers: {ids}")]
     Ambiguous { name: String, ids: String },
-    #[error("write to standard output")]
-    Output(#[source] std::io::Error),
-    #[error("encode JSON")]
-    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 /// Carries a command out.
@@ -83,14 +82,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), QosError> {
     match arguments.command.as_ref().unwrap_or(&Command::List) {
         Command::List => {
             let reports = reports(&all)?;
-            print(arguments, &reports, || table::list(&reports))
+            print(arguments.json, &reports, || table::list(&reports))?;
         }
         Command::Show { container } => {
             let container = container::find(&all, container)?;
             let Some(report) = Report::of(container)? else {
                 return Err(QosError::NoSuchContainer(container.id.clone()));
             };
-            print(arguments, &report, || table::show(&report))
+            print(arguments.json, &report, || table::show(&report))?;
         }
         Command::Reset { containers, all: everything } => {
             let chosen: Vec<&Container> = if *everything {
@@ -99,9 +98,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), QosError> {
                 containers.iter().map(|name| container::find(&all, name)).collect::<Result<_, _>>()?
             };
             let resets = reset(&chosen)?;
-            print(arguments, &resets, || table::resets(&resets))
+            print(arguments.json, &resets, || table::resets(&resets))?;
         }
     }
+    Ok(())
 }
 
 fn reports(containers: &[Container]) -> Result<Vec<Report>, QosError> {
@@ -127,17 +127,4 @@ fn reset(containers: &[&Container]) -> Result<Vec<report::Reset>, QosError> {
         }
     }
     Ok(resets)
-}
-
-fn print(
-    arguments: &Arguments,
-    value: &impl serde::Serialize,
-    text: impl FnOnce() -> String,
-) -> Result<(), QosError> {
-    let text = if arguments.json { serde_json::to_string_pretty(value)? } else { text() };
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        // The reader has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(QosError::Output),
-    }
 }

@@ -1,10 +1,10 @@
 //! Reports for a person.
 
 use ballast_cgroups::memory_qos::Knob;
-use comfy_table::{Table, presets};
 
 use super::report::{Report, Reset, Setting};
 use crate::amount::Amount;
+use crate::output::plain;
 
 /// As crictl shortens ids.
 const ID_LENGTH: usize = 13;
@@ -115,15 +115,6 @@ pub(super) fn resets(resets: &[Reset]) -> String {
         table.add_row([id, name(&reset.container), reset.pod.clone(), files]);
     }
     table.trim_fmt()
-}
-
-fn plain<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    if header.iter().any(|title| !title.is_empty()) {
-        table.set_header(header);
-    }
-    table
 }
 
 fn name(container: &str) -> String {
