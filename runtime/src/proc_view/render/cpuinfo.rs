@@ -6,6 +6,9 @@ use crate::proc_view::figures::CpuList;
 /// Writes the blocks of the first `count` of the host's CPUs that the container may run on, numbered from 0, as the cores of
 /// one processor. What follows the blocks on some architectures stays.
 ///
+/// Each block ends with an empty line. User-mode Linux leaves it out after the last, and procps 4.0.2, which looks for
+/// `core id` or that line, then gives up on `/proc/stat` as a whole: no `vmstat`, no summary of `top`.
+///
 /// Returns whether the host's text has blocks at all; where it has not (s390x), nothing is written.
 #[must_use]
 pub fn cpuinfo(out: &mut Vec<u8>, host: &str, allowed: &CpuList, count: u32) -> bool {
@@ -30,14 +33,16 @@ pub fn cpuinfo(out: &mut Vec<u8>, host: &str, allowed: &CpuList, count: u32) -> 
     known
 }
 
-/// The text cut after each empty line.
+/// The text cut after each empty line, and before each CPU's number.
 fn blocks(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let end = rest.find("\n\n").map_or(rest.len(), |position| position + 2);
+        let empty_line = rest.find("\n\n").map(|position| position + 2);
+        let next_cpu = rest.find("\nprocessor\t").map(|position| position + 1);
+        let end = [empty_line, next_cpu].into_iter().flatten().min().unwrap_or(rest.len());
         let (block, after) = rest.split_at_checked(end)?;
         rest = after;
         Some(block)
@@ -64,6 +69,9 @@ fn write_block(out: &mut Vec<u8>, block: &str, number: u32, count: u32) {
         };
         let end = if end.ends_with('\n') { "\n" } else { "" };
         Text(out).word(key).word(": ").number(u64::from(value)).word(end);
+    }
+    if !out.ends_with(b"\n\n") {
+        Text(out).word("\n");
     }
 }
 
@@ -131,6 +139,15 @@ mod tests {
             "processor\t: 0\nBogoMIPS\t: 38.40\n\nprocessor\t: 1\nBogoMIPS\t: 38.40\n\nHardware\t: BCM2835\n";
         let shown = "processor\t: 0\nBogoMIPS\t: 38.40\n\nHardware\t: BCM2835\n";
         assert_eq!(rendered(arm, "0-1", 1).as_deref(), Some(shown));
+    }
+
+    #[test]
+    fn a_block_without_its_empty_line_gets_it() {
+        let user_mode_linux = "processor\t: 0\nmodel name\t: UML\nbogomips\t: 1.00\nprocessor\t: 1\nbogomips\t: 1.00\n";
+        let first = "processor\t: 0\nmodel name\t: UML\nbogomips\t: 1.00\n\n";
+        assert_eq!(rendered(user_mode_linux, "0-1", 1).as_deref(), Some(first));
+        let both = format!("{first}processor\t: 1\nbogomips\t: 1.00\n\n");
+        assert_eq!(rendered(user_mode_linux, "0-1", 2), Some(both));
     }
 
     #[test]
