@@ -15,6 +15,7 @@ pub mod container;
 pub mod ctr;
 pub mod footprint;
 pub mod json;
+pub mod kubepods;
 pub mod node;
 pub mod pod;
 pub mod process;

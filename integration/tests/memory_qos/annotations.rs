@@ -5,7 +5,7 @@ use ballast_integration::testbed::container::Container;
 use ballast_integration::testbed::node::Node;
 use serde_json::{Value, json};
 
-use crate::kubepods::{Class, Kubepods, MI};
+use ballast_integration::testbed::kubepods::{Class, Kubepods, MI};
 
 /// A container with a memory limit, and `unified` as kubelet fills it.
 pub(crate) fn limited(limit: u64, unified: Value) -> Value {

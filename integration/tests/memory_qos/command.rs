@@ -6,7 +6,7 @@ use ballast_integration::testbed::node::Node;
 use serde_json::{Value, json};
 
 use crate::annotations::{assert_files, limited};
-use crate::kubepods::{Class, Kubepods, MI};
+use ballast_integration::testbed::kubepods::{Class, Kubepods, MI};
 
 #[track_caller]
 fn ballast(arguments: &[&str]) -> String {

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::annotations::limited;
-use crate::kubepods::{Class, Kubepods, MI, children, pod_configuration, pods};
+use ballast_integration::testbed::kubepods::{Class, Kubepods, MI, children, pod_configuration, pods};
 
 const PODS: usize = 50;
 const AT_ONCE: usize = 10;

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::annotations::limited;
-use crate::kubepods::{Class, Kubepods, MI};
+use ballast_integration::testbed::kubepods::{Class, Kubepods, MI};
 
 const TO_THE_NODE: &str = "[memory_qos]\npolicy = 'tiered'\nprotect_ancestors = 'node'";
 

@@ -11,7 +11,6 @@
 mod annotations;
 mod command;
 mod crowd;
-mod kubepods;
 mod levels;
 mod policy;
 mod pressure;

@@ -5,7 +5,7 @@ use ballast_integration::testbed::node::Node;
 use serde_json::{Value, json};
 
 use crate::annotations::{assert_files, limited};
-use crate::kubepods::{Class, Kubepods, MI};
+use ballast_integration::testbed::kubepods::{Class, Kubepods, MI};
 
 const TIERED: &str = "[memory_qos]\npolicy = 'tiered'\nthrottling_factor = 0.6\nprotect_ancestors = 'node'";
 

@@ -11,7 +11,7 @@ use ballast_integration::testbed::process::ask_until;
 use serde_json::{Value, json};
 
 use crate::annotations::limited;
-use crate::kubepods::{Class, Kubepods, MI};
+use ballast_integration::testbed::kubepods::{Class, Kubepods, MI};
 
 /// How much of a file a container keeps in memory, in MiB.
 const CACHE: u64 = 200;

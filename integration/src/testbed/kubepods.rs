@@ -4,25 +4,31 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ballast_integration::testbed::node::Node;
-use ballast_integration::testbed::pod::Pod;
 use serde_json::{Value, json};
 
-pub(crate) const MI: u64 = 1 << 20;
+use super::node::Node;
+use super::pod::Pod;
+
+/// A mebibyte.
+pub const MI: u64 = 1 << 20;
 
 const ROOT: &str = "/sys/fs/cgroup/kubepods";
 const CONFIGURATION: &str = "/etc/ballast/config.toml";
 
 /// `kubepods` with its classes. With a memory limit it stands for a node of that size.
-pub(crate) struct Kubepods {
+#[derive(Debug)]
+pub struct Kubepods {
     configured: bool,
 }
 
 /// A class of pods, as in the paths of cgroups.
-#[derive(Clone, Copy)]
-pub(crate) enum Class {
+#[derive(Clone, Copy, Debug)]
+pub enum Class {
+    /// Directly below `kubepods`.
     Guaranteed,
+    /// Below `kubepods/burstable`.
     Burstable,
+    /// Below `kubepods/besteffort`.
     BestEffort,
 }
 
@@ -38,7 +44,7 @@ impl Class {
 
 impl Kubepods {
     /// Makes the cgroups; what is in `configuration` is the node's configuration meanwhile.
-    pub(crate) fn make(configuration: &str) -> Self {
+    pub fn make(configuration: &str) -> Self {
         for directory in [ROOT.to_owned(), format!("{ROOT}/burstable"), format!("{ROOT}/besteffort")] {
             fs::create_dir_all(&directory).unwrap();
             fs::write(format!("{directory}/cgroup.subtree_control"), "+cpu +memory +pids").unwrap();
@@ -52,47 +58,50 @@ impl Kubepods {
     }
 
     /// Changes the node's configuration, for the containers that are created from now on.
-    pub(crate) fn configure(&self, configuration: &str) {
+    pub fn configure(&self, configuration: &str) {
         assert!(self.configured, "made without a configuration, which nobody would remove");
         fs::write(CONFIGURATION, configuration).unwrap();
     }
 
     /// A file below kubepods, `burstable/memory.low` for instance.
     #[track_caller]
-    pub(crate) fn read(&self, file: &str) -> String {
+    pub fn read(&self, file: &str) -> String {
         let path = format!("{ROOT}/{file}");
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim().to_owned()
     }
 
+    /// The same as a number.
     #[track_caller]
-    pub(crate) fn bytes(&self, file: &str) -> u64 {
+    pub fn bytes(&self, file: &str) -> u64 {
         self.read(file).parse().unwrap()
     }
 
-    pub(crate) fn write(&self, file: &str, value: &str) {
+    /// Writes such a file.
+    pub fn write(&self, file: &str, value: &str) {
         fs::write(format!("{ROOT}/{file}"), value).unwrap();
     }
 
     /// A pod where kubelet would put it.
     #[track_caller]
-    pub(crate) fn pod(&self, node: &mut Node, class: Class, annotations: Value) -> Pod {
+    pub fn pod(&self, node: &mut Node, class: Class, annotations: Value) -> Pod {
         self.try_pod(node, class, annotations).unwrap_or_else(|error| panic!("runp: {error}"))
     }
 
-    pub(crate) fn try_pod(&self, node: &mut Node, class: Class, annotations: Value) -> Result<Pod, String> {
+    /// A pod where kubelet would put it, or what crictl said.
+    pub fn try_pod(&self, node: &mut Node, class: Class, annotations: Value) -> Result<Pod, String> {
         node.try_pod(pod_configuration(class, annotations))
     }
 }
 
 /// What tells a pod from the default one: its place, a new one each time, and its annotations.
-pub(crate) fn pod_configuration(class: Class, annotations: Value) -> Value {
+pub fn pod_configuration(class: Class, annotations: Value) -> Value {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let parent = format!("{}/pod{}", class.directory(), NEXT.fetch_add(1, Ordering::Relaxed));
     json!({"linux": {"cgroup_parent": parent}, "annotations": annotations})
 }
 
 /// Every cgroup of a pod of kubelet's.
-pub(crate) fn pods() -> Vec<PathBuf> {
+pub fn pods() -> Vec<PathBuf> {
     ["", "/burstable", "/besteffort"]
         .iter()
         .flat_map(|class| children(Path::new(&format!("{ROOT}{class}"))))
@@ -101,7 +110,7 @@ pub(crate) fn pods() -> Vec<PathBuf> {
 }
 
 /// The cgroups right below one.
-pub(crate) fn children(directory: &Path) -> Vec<PathBuf> {
+pub fn children(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.filter(|path| path.is_dir()).collect()
 }
