@@ -4,11 +4,12 @@ use super::Context;
 use super::rootfs::{Rootfs, attach};
 use crate::error::{StepContext, StepError};
 use crate::plan::wire::ProcViewPlan;
-use crate::proc_view::ViewFile;
+use crate::proc_view::{CPU_INFO, CPUS};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir, fstatfs, openat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
+use rustix::path::Arg;
 use rustix::process::fchdir;
 use std::ffi::CStr;
 
@@ -21,67 +22,77 @@ struct KernelDirectory {
 }
 
 const PROCFS: KernelDirectory = KernelDirectory { path: c"/proc", magic: 0x9fa0 };
-const CPUS: KernelDirectory = KernelDirectory { path: c"/sys/devices/system/cpu", magic: 0x6265_6572 };
+const SYSFS_CPUS: KernelDirectory = KernelDirectory { path: c"/sys/devices/system/cpu", magic: 0x6265_6572 };
 
 impl KernelDirectory {
     /// Opens it where it is what it should be.
-    fn open(&self, rootfs: &Rootfs<'_>) -> Result<Option<OwnedFd>, Errno> {
-        match rootfs.open_without_symlinks(self.path, OFlags::PATH | OFlags::DIRECTORY) {
+    fn open(&self, rootfs: &Rootfs<'_>) -> Result<Option<OwnedFd>, StepError> {
+        let open = || match rootfs.open_without_symlinks(self.path, OFlags::PATH | OFlags::DIRECTORY) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(errno) => Err(errno),
             Ok(directory) => Ok((fstatfs(&directory)?.f_type == self.magic).then_some(directory)),
-        }
-    }
-
-    /// The name of a file in it.
-    fn name_of(&self, file: ViewFile) -> Option<&'static CStr> {
-        let rest = file.path().to_bytes_with_nul().strip_prefix(self.path.to_bytes())?.strip_prefix(b"/")?;
-        CStr::from_bytes_with_nul(rest).ok()
+        };
+        open().step(|| format!("open {}", text(self.path)))
     }
 }
 
-/// Covers each file that the kernel has. A `/proc` that is none stays as it is.
+/// Covers what the kernel has. A `/proc` that is none stays as it is.
 pub(super) fn place(
     rootfs: &Rootfs<'_>,
     plan: &ProcViewPlan,
     context: &Context<'_>,
 ) -> Result<(), StepError> {
-    let view = context.descriptor(plan.tree)?;
-    let trees = file_trees(rootfs, view, &plan.files).step(|| "take apart the view of /proc".into())?;
-    for directory in [PROCFS, CPUS] {
-        let Some(place) = directory.open(rootfs).step(|| format!("open {}", text(directory.path)))? else {
-            continue;
-        };
-        for (file, tree) in plan.files.iter().zip(&trees) {
-            if let Some(name) = directory.name_of(*file) {
-                cover(&place, name, tree.as_fd())?;
-            }
+    let mut files = Vec::new();
+    let mut cpus = None;
+    if let Some((view, shown)) = &plan.live {
+        let names = shown.iter().map(|file| file.name());
+        let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), look_all_up)?;
+        files.extend(names.zip(trees));
+    }
+    if let Some((view, shown)) = &plan.lasting {
+        let names = [(shown.cpuinfo, CPU_INFO), (shown.cpus, CPUS)];
+        let names = names.into_iter().filter(|(is_shown, _)| *is_shown).map(|(_, name)| name);
+        let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), |_| Ok(()))?;
+        for (name, tree) in names.zip(trees) {
+            if name == CPUS { cpus = Some(tree) } else { files.push((name, tree)) }
         }
-        if directory.magic == PROCFS.magic {
-            for (tree, name) in &plan.trees {
-                cover(&place, name, context.descriptor(*tree)?)?;
-            }
+    }
+    if let Some(procfs) = PROCFS.open(rootfs)? {
+        for (name, tree) in &files {
+            cover(&procfs, *name, tree.as_fd())?;
         }
+        for (tree, name) in &plan.trees {
+            cover(&procfs, name.as_c_str(), context.descriptor(*tree)?)?;
+        }
+    }
+    if let Some(cpus) = cpus
+        && let Some(directory) = SYSFS_CPUS.open(rootfs)?
+    {
+        attach(&cpus, &directory).step(|| format!("cover {}", text(SYSFS_CPUS.path)))?;
     }
     Ok(())
 }
 
-/// A tree of each file.
-fn file_trees(rootfs: &Rootfs<'_>, view: BorrowedFd<'_>, files: &[ViewFile]) -> Result<Vec<OwnedFd>, Errno> {
-    look_all_up(view)?;
-    match clone_each(view, files) {
-        Err(Errno::INVAL) => while_attached(rootfs, view, || clone_each(view, files)),
-        trees => trees,
-    }
-}
-
-fn clone_each(view: BorrowedFd<'_>, files: &[ViewFile]) -> Result<Vec<OwnedFd>, Errno> {
+/// A tree of each name in a view. Before Linux 6.15 they can be cloned of an attached mount only, so it is attached for that
+/// moment, in this mount namespace that nobody else is in.
+fn take_apart<'a>(
+    rootfs: &Rootfs<'_>,
+    view: BorrowedFd<'_>,
+    names: impl Iterator<Item = &'a str> + Clone,
+    prepare: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>,
+) -> Result<Vec<OwnedFd>, StepError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    files.iter().map(|file| open_tree(view, file.name(), flags)).collect()
+    let clone_each = || names.clone().map(|name| open_tree(view, name, flags)).collect();
+    let take_apart = || {
+        prepare(view)?;
+        match clone_each() {
+            Err(Errno::INVAL) => while_attached(rootfs, view, clone_each),
+            trees => trees,
+        }
+    };
+    take_apart().step(|| "take apart the view of /proc".into())
 }
 
-/// Before Linux 6.15 trees can be cloned of an attached mount only, so it is attached for that moment, in this mount
-/// namespace that nobody else is in.
 fn while_attached<T>(
     rootfs: &Rootfs<'_>,
     view: BorrowedFd<'_>,
@@ -104,11 +115,11 @@ fn look_all_up(view: BorrowedFd<'_>) -> Result<(), Errno> {
     RawDir::new(directory, buffer.spare_capacity_mut()).next().map_or(Ok(()), |entry| entry.map(drop))
 }
 
-fn cover(place: &OwnedFd, name: &CStr, tree: BorrowedFd<'_>) -> Result<(), StepError> {
+fn cover(place: &OwnedFd, name: impl Arg + Copy, tree: BorrowedFd<'_>) -> Result<(), StepError> {
     match move_mount(tree, c"", place, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH) {
         // A kernel without it.
         Err(Errno::NOENT) => Ok(()),
-        result => result.step(|| format!("cover {} with the container's view", text(name))),
+        result => result.step(|| format!("cover {} with the container's view", name.to_string_lossy())),
     }
 }
 

@@ -150,10 +150,15 @@ impl Container {
     /// When a limit is invalid, or refused by the kernel.
     pub fn update(&self, resources: &LinuxResources) -> Result<(), Error> {
         let limits = Limits::from_oci(resources)?;
-        match &self.memory_qos {
+        let updated = match &self.memory_qos {
             Some(memory_qos) => memory_qos.update(&self.cgroup, limits),
-            None => Ok(self.cgroup.update(&limits)?),
+            None => self.cgroup.update(&limits).map_err(Error::from),
+        };
+        // After a failure too: some of it may have been changed.
+        if let ViewOutcome::Made(view) = &*self.view() {
+            view.updated();
         }
+        updated
     }
 
     /// What a person should hear about its memory QoS, once.

@@ -2,9 +2,9 @@
 
 use super::create::duplicate;
 use crate::error::{CallContext, Error};
-use crate::plan::wire::{InitPlan, ProcViewPlan};
+use crate::plan::wire::{Descriptor, InitPlan, LastingPlan, ProcViewPlan};
 use crate::plan::{ViewPlan, ViewReason};
-use crate::proc_view::{ContainerTexts, Epoch, FuseMount, Origin, Selection, View, ViewFile};
+use crate::proc_view::{ContainerTexts, Epoch, FuseMount, Origin, Selection, View, ViewFile, ViewMounts};
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
 use ballast_cgroups::Cgroup;
@@ -64,19 +64,43 @@ fn try_make(
 ) -> Result<View, Error> {
     let epoch = epoch(view.files);
     let origin = Origin::now(cgroup.lineage()?, view.rounding, epoch);
-    let mount = FuseMount::new()?;
-    let tree = duplicate(mount.tree.as_fd())?;
+    let (mounts, (live, lasting)) = mounts(view.files, descriptors)?;
     let pressure = if view.files.pressure { pressure_trees(cgroup)? } else { Vec::new() };
-    let made = View::serve(mount, ContainerTexts::new(origin))?;
+    let made = View::serve(mounts, ContainerTexts::new(origin))?;
     if epoch != Epoch::default() {
         plan.namespaces.new_time = Some(format!("boottime -{} 0\n", epoch.boottime_s));
     }
     plan.proc_view = Some(ProcViewPlan {
-        tree: descriptors.add(tree),
-        files: view.files.files().collect(),
+        live,
+        lasting,
         trees: pressure.into_iter().map(|(tree, path)| (descriptors.add(tree), path)).collect(),
     });
     Ok(made)
+}
+
+/// What a plan refers to of the files that are made for each reader, and of those that last.
+type Shown = (Option<(Descriptor, Vec<ViewFile>)>, Option<(Descriptor, LastingPlan)>);
+
+/// The file systems that the selected files need.
+fn mounts(selected: Selection, descriptors: &mut Descriptors<'_>) -> Result<(ViewMounts, Shown), Error> {
+    let mut mounts = ViewMounts::default();
+    let (mut live, mut lasting) = (None, None);
+    let files: Vec<_> = selected.files().filter(|file| !file.is_lasting()).collect();
+    if !files.is_empty() {
+        let mount = FuseMount::new()?;
+        live = Some((descriptors.add(duplicate(mount.tree.as_fd())?), files));
+        mounts.live = Some(mount);
+    }
+    let plan = LastingPlan {
+        cpuinfo: selected.contains(ViewFile::CpuInfo),
+        cpus: selected.contains(ViewFile::CpusOnline),
+    };
+    if plan.cpuinfo || plan.cpus {
+        let mount = FuseMount::new()?;
+        lasting = Some((descriptors.add(duplicate(mount.tree.as_fd())?), plan));
+        mounts.lasting = Some(mount);
+    }
+    Ok((mounts, (live, lasting)))
 }
 
 /// The container's boot is now, where the kernel can show that consistently: in a time namespace.

@@ -10,6 +10,8 @@ use std::path::Path;
 
 const ANNOTATION: &str = "ballast.dev/proc-view";
 
+const CPUS: &str = "/sys/devices/system/cpu";
+
 /// Set by containerd: the container's name in its pod, and whether it is the sandbox.
 const CONTAINER_NAME: &str = "io.kubernetes.cri.container-name";
 const CONTAINER_TYPE: &str = "io.kubernetes.cri.container-type";
@@ -93,10 +95,13 @@ fn without_own_mounts(files: Selection, spec: &Spec) -> Selection {
         .filter(|path| !["/", "/proc", "/sys"].iter().any(|place| path == Path::new(place)))
         .collect();
     let is_covered = |path: &Path| mounts.iter().any(|mount| path.starts_with(mount));
-    let mut kept = files
-        .files()
-        .filter(|file| is_covered(Path::new(std::ffi::OsStr::from_bytes(file.path().to_bytes()))))
-        .fold(files, Selection::without);
+    // The directory of the CPUs is covered as a whole.
+    let has_own_cpus = is_covered(Path::new(CPUS)) || mounts.iter().any(|mount| mount.starts_with(CPUS));
+    let is_own = |file: &ViewFile| {
+        let path = Path::new(std::ffi::OsStr::from_bytes(file.path().to_bytes()));
+        if path.starts_with(CPUS) { has_own_cpus } else { is_covered(path) }
+    };
+    let mut kept = files.files().filter(is_own).fold(files, Selection::without);
     let has_own_pressure = mounts.iter().any(|mount| mount.starts_with("/proc/pressure"));
     kept.pressure &= !has_own_pressure;
     kept
@@ -251,6 +256,11 @@ mod tests {
         assert_eq!(files(&["/proc/./x/../meminfo"]), Selection::ALL.without(ViewFile::MemInfo));
         let without_cpus = files(&["/sys/devices"]);
         assert!(!without_cpus.contains(ViewFile::CpusOnline) && without_cpus.contains(ViewFile::CpuInfo));
+        let mut below = files(&["/sys/devices/system/cpu/online"]).files();
+        assert!(
+            below.all(|file| !file.path().to_bytes().starts_with(b"/sys/")),
+            "nothing of the pod's is hidden"
+        );
         assert!(without_cpus.pressure && !files(&["/proc/pressure/cpu"]).pressure);
     }
 

@@ -107,11 +107,21 @@ pub(crate) enum MountSource {
 /// The container's own view below `/proc` and `/sys`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ProcViewPlan {
-    /// A file system that has the files by their names.
-    pub(crate) tree: Descriptor,
-    pub(crate) files: Vec<ViewFile>,
+    /// Files of `/proc` by their names, and which of them are to be shown.
+    pub(crate) live: Option<(Descriptor, Vec<ViewFile>)>,
+    /// What changes only on an update, and what of it is to be shown.
+    pub(crate) lasting: Option<(Descriptor, LastingPlan)>,
     /// Further files, each a tree of its own, and where below `/proc` it goes.
     pub(crate) trees: Vec<(Descriptor, CString)>,
+}
+
+/// What is shown of that which changes only on an update.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct LastingPlan {
+    /// `/proc/cpuinfo`
+    pub(crate) cpuinfo: bool,
+    /// All of `/sys/devices/system/cpu`
+    pub(crate) cpus: bool,
 }
 
 /// One node below `/dev`.

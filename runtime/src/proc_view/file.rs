@@ -71,6 +71,16 @@ impl ViewFile {
         }
     }
 
+    /// Whether only a change of the container's CPUs changes it. The kernel keeps such a text; any other is asked for with
+    /// every read.
+    #[must_use]
+    pub(crate) const fn is_lasting(self) -> bool {
+        matches!(
+            self,
+            Self::CpuInfo | Self::CpusOffline | Self::CpusOnline | Self::CpusPossible | Self::CpusPresent
+        )
+    }
+
     /// The last part of its path, which no two of them share.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,6 +1,7 @@
 //! One container's texts, for whoever shows them: the files of its view, and the answers to its `sysinfo` calls.
 
 use super::ViewFile;
+use super::figures::CpuList;
 use super::sample::{HostFiles, Origin, SampleError, Sampler};
 use rustix::io::Errno;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,21 @@ pub(crate) trait Texts: Send + 'static {
     /// # Errors
     /// What a reader gets.
     fn write(&mut self, file: ViewFile, out: &mut Vec<u8>) -> Result<(), Errno>;
+
+    /// The CPUs that the texts tell of.
+    ///
+    /// # Errors
+    /// What a reader gets.
+    fn cpus(&mut self) -> Result<ShownCpus, Errno>;
+}
+
+/// What every text about CPUs comes from: none of them changes unless this does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShownCpus {
+    /// Those of the host that the container may run on.
+    pub(crate) allowed: CpuList,
+    /// How many it sees.
+    pub(crate) count: u32,
 }
 
 /// How often texts were made, and how often they could not be.
@@ -61,14 +77,14 @@ impl ContainerTexts {
         Arc::clone(&self.counters)
     }
 
-    fn sample(&self, file: ViewFile, out: &mut Vec<u8>) -> Result<(), SampleError> {
+    fn sample<T>(&self, look: impl FnOnce(&mut Sampler) -> Result<T, SampleError>) -> Result<T, SampleError> {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         let Source { origin, sampler } = &mut *source;
         let sampler = match sampler {
             Some(sampler) => sampler,
             unopened => unopened.insert(Sampler::open(origin)?),
         };
-        sampler.write(file, out)
+        look(sampler)
     }
 }
 
@@ -76,7 +92,7 @@ impl Texts for ContainerTexts {
     fn write(&mut self, file: ViewFile, out: &mut Vec<u8>) -> Result<(), Errno> {
         self.counters.reads.fetch_add(1, Ordering::Relaxed);
         let begin = out.len();
-        let Err(_cause) = self.sample(file, out) else { return Ok(()) };
+        let Err(_cause) = self.sample(|sampler| sampler.write(file, out)) else { return Ok(()) };
         self.counters.fallbacks.fetch_add(1, Ordering::Relaxed);
         out.truncate(begin);
         let mut content = Vec::new();
@@ -86,5 +102,15 @@ impl Texts for ContainerTexts {
             Err(_) => return Err(Errno::IO),
         }
         Ok(())
+    }
+    fn cpus(&mut self) -> Result<ShownCpus, Errno> {
+        if let Ok((allowed, share)) = self.sample(Sampler::cpus) {
+            return Ok(ShownCpus { allowed, count: share.count });
+        }
+        self.counters.fallbacks.fetch_add(1, Ordering::Relaxed);
+        let mut content = Vec::new();
+        let online = HostFiles::default().read(ViewFile::CpusOnline, &mut content);
+        let allowed = online.ok().and_then(CpuList::parse).ok_or(Errno::IO)?;
+        Ok(ShownCpus { count: allowed.len(), allowed })
     }
 }

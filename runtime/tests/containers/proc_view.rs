@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub const TESTS: &[(&str, Test)] = &[
     ("a_view_covers_the_kernels_files_and_nothing_else", covered),
     ("memory_and_cpus_are_the_cgroups_limits", limits),
+    ("the_cpus_directory_is_the_containers_and_follows_an_update", cpus),
     ("time_begins_with_the_container_for_files_processes_and_execs", time),
     ("a_view_works_in_a_user_namespace_and_for_an_unprivileged_user", user_namespace),
     ("what_the_spec_mounts_itself_stays", own_mounts),
@@ -30,10 +31,9 @@ fn covered(runtime: &Arc<Runtime>) {
     let mut expected = String::new();
     let names =
         ["cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime", "vmstat"];
-    let proc_files = names.map(|name| format!("/proc/{name}"));
-    let cpu_files =
-        ["offline", "online", "possible", "present"].map(|name| format!("/sys/devices/system/cpu/{name}"));
-    for path in proc_files.iter().chain(&cpu_files).filter(|path| Path::new(path).exists()) {
+    let files = names.map(|name| format!("/proc/{name}"));
+    let cpus = ["/sys/devices/system/cpu".to_owned()];
+    for path in files.iter().chain(&cpus).filter(|path| Path::new(path).exists()) {
         expected += &format!("{path} ro,nosuid,nodev,noexec,relatime\n");
     }
     assert_eq!(outcome.stdout, expected, "{outcome:?}");
@@ -59,6 +59,31 @@ fn limits(runtime: &Arc<Runtime>) {
         let host = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
         assert_eq!(outcome.stdout.lines().nth(4), Some(host.trim()), "{outcome:?}");
     }
+}
+
+fn cpus(runtime: &Arc<Runtime>) {
+    let script = "cd /sys/devices/system/cpu; ls -d cpu[0-9]* | wc -l; cat cpu0/topology/package_cpus_list online; \
+        echo 0 2>/dev/null > online || echo refused; lscpu -p=CPU | grep -c ^[0-9]";
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
+    let count = online.trim().rsplit(['-', ',']).next().unwrap().parse::<u32>().unwrap() + 1;
+    let outcome = with_view(script).output(runtime);
+    assert_eq!(outcome.stdout, format!("{count}\n{online}{online}refused\n{count}\n"), "{outcome:?}");
+    if !has_controllers(&["cpu"]) || count < 2 {
+        return;
+    }
+    let mut bundle = with_view("");
+    bundle.config["linux"]["resources"]["cpu"] = json!({"quota": 100_000, "period": 100_000});
+    let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
+    let root = format!("/proc/{}/root/sys/devices/system/cpu", init.pid());
+    let shown = || std::fs::read_to_string(format!("{root}/online")).unwrap();
+    assert_eq!(shown(), "0\n");
+    let resources = json!({"cpu": {"quota": 200_000, "period": 100_000}});
+    container.update(&serde_json::from_value(resources).unwrap()).unwrap();
+    assert_eq!(shown(), "0-1\n");
+    assert!(Path::new(&format!("{root}/cpu1")).is_dir());
+    init.signal(9).unwrap();
+    wait(&init);
+    container.delete().unwrap();
 }
 
 fn time(runtime: &Arc<Runtime>) {

@@ -6,6 +6,7 @@
 //! otherwise zero. Must not read files.
 
 mod cpu_lists;
+mod cpu_topology;
 mod cpuinfo;
 mod diskstats;
 mod loadavg;
@@ -18,6 +19,7 @@ mod uptime;
 mod vmstat;
 
 pub use cpu_lists::{cpu_range, no_cpus};
+pub use cpu_topology::{CPU_TOPOLOGY, CpuTopology};
 pub use cpuinfo::cpuinfo;
 pub use diskstats::{BlockIo, diskstats};
 pub use loadavg::loadavg;

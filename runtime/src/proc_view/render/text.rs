@@ -29,6 +29,16 @@ impl Text<'_> {
         self
     }
 
+    /// In hexadecimal with at least `digits` digits.
+    pub(super) fn hexadecimal(&mut self, number: u64, digits: u32) -> &mut Self {
+        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4);
+        for digit in (0..digits.max(needed)).rev() {
+            let value = u8::try_from((number >> (digit * 4)) & 0xf).unwrap_or_default();
+            self.0.push(if value < 10 { b'0' + value } else { b'a' + value - 10 });
+        }
+        self
+    }
+
     /// Hundredths as `%lu.%02lu`.
     pub(super) fn hundredths(&mut self, hundredths: u64) -> &mut Self {
         self.number(hundredths / 100).word(if hundredths % 100 < 10 { ".0" } else { "." });

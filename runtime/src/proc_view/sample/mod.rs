@@ -258,7 +258,7 @@ impl Sampler {
     }
 
     /// The CPUs of the host that the container may run on, and its share of them.
-    fn cpus(&mut self) -> Result<(CpuList, CpuShare), SampleError> {
+    pub(crate) fn cpus(&mut self) -> Result<(CpuList, CpuShare), SampleError> {
         let online = self.host.read(ViewFile::CpusOnline, &mut self.scratch)?;
         let online = CpuList::parse(online).ok_or(SampleError::Layout(ViewFile::CpusOnline.path()))?;
         // What was asked for (`cpuset.cpus`) can be wider than what there is.

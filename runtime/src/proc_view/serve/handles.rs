@@ -3,7 +3,6 @@
 //! A container can hold as many descriptors as it likes, so what is kept for them has an end: beyond it the oldest text is
 //! made anew when its reader comes back, and further files are opened without anything being kept.
 
-use crate::proc_view::ViewFile;
 use std::collections::HashMap;
 
 /// Open files that something is kept for.
@@ -91,21 +90,6 @@ pub(super) fn part(text: &[u8], offset: usize, size: usize) -> &[u8] {
     rest.get(..size).unwrap_or(rest)
 }
 
-/// The node id of a file.
-pub(super) fn node_of(file: ViewFile) -> u64 {
-    let position = ViewFile::ALL.iter().position(|known| *known == file).unwrap_or_default();
-    u64::try_from(position).unwrap_or_default() + FIRST_FILE_NODE
-}
-
-/// The file with this node id.
-pub(super) fn file_of(node: u64) -> Option<ViewFile> {
-    let position = usize::try_from(node.checked_sub(FIRST_FILE_NODE)?).ok()?;
-    ViewFile::ALL.get(position).copied()
-}
-
-/// The root has 1.
-const FIRST_FILE_NODE: u64 = 2;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,14 +134,5 @@ mod tests {
             handles.release(handle);
         }
         assert_eq!((handles.kept_bytes, handles.open.len()), (0, 0));
-    }
-
-    #[test]
-    fn nodes_and_files_belong_together() {
-        for file in ViewFile::ALL {
-            assert_eq!(file_of(node_of(file)), Some(file));
-        }
-        assert_eq!(file_of(1), None);
-        assert_eq!(file_of(99), None);
     }
 }

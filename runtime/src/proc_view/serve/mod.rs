@@ -1,59 +1,143 @@
-//! A directory of read-only files in a mount of its own, served through `/dev/fuse` by one thread.
+//! Read-only files in mounts of their own, served through `/dev/fuse` by one thread.
 //!
-//! One mount for each container: the mount tells who reads, whatever pid or namespaces the reader has. An open file shows
-//! the text of the moment at which it was last read from its start, as a `seq_file` of the kernel does; a program that
-//! keeps the descriptor and seeks to 0 sees new numbers. The thread ends, and readers get an error at once, when the server is
-//! dropped or its process dies; it ends as well when the last mount is gone. Must not know what is in the texts.
+//! Two mounts for each container: the mount tells who reads, whatever pid or namespaces the reader has. In one, an open
+//! file shows the text of the moment at which it was last read from its start, as a `seq_file` of the kernel does; a program
+//! that keeps the descriptor and seeks to 0 sees new numbers. The other has what changes only on an update, which the kernel
+//! keeps. The thread ends, and readers get an error at once, when the server is dropped or its process dies; it ends as well
+//! when the last mount is gone. Must not know what is in the texts.
 
 mod connection;
 mod handles;
+mod lasting;
+mod live;
 mod mount;
 mod protocol;
 
-use super::{Texts, ViewFile};
+use super::Texts;
 use crate::error::{CallContext, CallError};
-use connection::Connection;
+use connection::{Buffers, Connection, Unmounted};
+use lasting::LastingFiles;
+pub(crate) use lasting::{CPU_INFO, CPUS};
+use live::LiveFiles;
 pub(crate) use mount::FuseMount;
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::OwnedFd;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// What serving needs of the stack is known: no recursion, buffers on the heap.
 const STACK_BYTES: usize = 128 << 10;
 
-/// A running server; dropping it ends the connection.
+/// The ends of the connections to be served.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    /// For files whose text is made for each reader.
+    pub(crate) live: Option<OwnedFd>,
+    /// For files that change only on an update.
+    pub(crate) lasting: Option<OwnedFd>,
+}
+
+/// A running server; dropping it ends the connections.
 #[derive(Debug)]
 pub(crate) struct Server {
-    stop: OwnedFd,
+    stop: Arc<OwnedFd>,
+    lasting: Option<Arc<OwnedFd>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     /// Serves on a thread of its own.
-    pub(crate) fn start(fuse: OwnedFd, texts: impl Texts) -> Result<Self, CallError> {
-        let stop = eventfd(0, EventfdFlags::CLOEXEC).call("eventfd", String::new)?;
-        let stopped = rustix::io::fcntl_dupfd_cloexec(&stop, 3).call("fcntl", || "F_DUPFD_CLOEXEC".into())?;
-        let mut connection = Connection::new(fuse, stopped, texts);
+    pub(crate) fn start(connections: Connections, texts: impl Texts) -> Result<Self, CallError> {
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).call("eventfd", String::new)?);
+        let lasting = connections.lasting.map(Arc::new);
+        let mut service = Service {
+            stopped: Arc::clone(&stop),
+            live: connections.live.map(|fuse| Connection::new(Arc::new(fuse), LiveFiles::new())),
+            lasting: lasting.clone().map(|fuse| Connection::new(fuse, LastingFiles::new())),
+            texts,
+            buffers: Buffers::new(),
+        };
         let thread = std::thread::Builder::new()
             .name("proc-view".into())
             .stack_size(STACK_BYTES)
-            .spawn(move || connection.serve())
-            .map_err(|error| {
-                rustix::io::Errno::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EAGAIN))
-            })
+            .spawn(move || while service.turn().is_ok() {})
+            .map_err(|error| Errno::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EAGAIN)))
             .call("clone", || "thread proc-view".into())?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { stop, lasting, thread: Some(thread) })
+    }
+
+    /// Has the kernel drop what it keeps. Never called by the thread that serves: a reader who waits for an answer holds what
+    /// this waits for.
+    pub(crate) fn invalidate(&self) {
+        let Some(fuse) = &self.lasting else { return };
+        for message in lasting::invalidations() {
+            // ENOENT: nobody has looked at it.
+            let _dropped = rustix::io::write(&**fuse, &message);
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // Fails only when the counter is full, and then the thread has been told.
-        let _told = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+        let _told = rustix::io::write(&*self.stop, &1u64.to_ne_bytes());
         if let Some(thread) = self.thread.take() {
             // Its result is nothing; a panic aborts the process.
             let _ended = thread.join();
         }
+    }
+}
+
+/// Why the thread ends.
+enum End {
+    /// The server was dropped, or nothing is mounted any more.
+    Nothing,
+}
+
+/// What the thread has.
+struct Service<T> {
+    stopped: Arc<OwnedFd>,
+    live: Option<Connection<LiveFiles>>,
+    lasting: Option<Connection<LastingFiles>>,
+    texts: T,
+    buffers: Buffers,
+}
+
+impl<T: Texts> Service<T> {
+    /// Waits for a request and answers it.
+    fn turn(&mut self) -> Result<(), End> {
+        let stopped = self.stopped.as_fd();
+        let live = self.live.as_ref().map_or(stopped, Connection::as_fd);
+        let lasting = self.lasting.as_ref().map_or(stopped, Connection::as_fd);
+        let mut events = [stopped, live, lasting].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        match poll(&mut events, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(_) => return Err(End::Nothing),
+        }
+        let [stopped, live, lasting] = events.map(|event| !event.revents().is_empty());
+        if stopped {
+            return Err(End::Nothing);
+        }
+        if live {
+            serve_one(&mut self.live, &mut self.buffers, &mut self.texts);
+        }
+        if lasting {
+            serve_one(&mut self.lasting, &mut self.buffers, &mut self.texts);
+        }
+        if self.live.is_none() && self.lasting.is_none() { Err(End::Nothing) } else { Ok(()) }
+    }
+}
+
+/// Answers one request; a connection that is over is given up.
+fn serve_one<F: connection::FileTree>(
+    connection: &mut Option<Connection<F>>,
+    buffers: &mut Buffers,
+    texts: &mut impl Texts,
+) {
+    if let Some(Err(Unmounted)) = connection.as_mut().map(|open| open.serve_one(buffers, texts)) {
+        *connection = None;
     }
 }
 

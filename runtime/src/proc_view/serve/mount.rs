@@ -48,4 +48,9 @@ impl FuseMount {
             fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).call("fsmount", || "fuse".into())?;
         Ok(Self { connection, tree })
     }
+
+    /// Both ends: the connection, the tree.
+    pub(crate) fn into_parts(self) -> (OwnedFd, OwnedFd) {
+        (self.connection, self.tree)
+    }
 }

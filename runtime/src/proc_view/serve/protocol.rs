@@ -1,6 +1,8 @@
 //! The messages of `/dev/fuse` that a directory of read-only files needs (Linux `include/uapi/linux/fuse.h`, version 7.40):
 //! requests are cut out of a buffer, answers appended to one. Must not know files.
 
+use std::time::Duration;
+
 /// The major version of the protocol.
 pub(super) const MAJOR: u32 = 7;
 /// The last minor version whose additions are known here.
@@ -14,6 +16,8 @@ pub(super) const OUT_HEADER_BYTES: usize = 16;
 
 /// `FUSE_DO_READDIRPLUS`: listing the directory looks all its files up at once.
 const READDIR_PLUS: u32 = 1 << 13;
+/// `FUSE_AUTO_INVAL_DATA`: kept pages are dropped when attributes that were asked for again have another time or size.
+const AUTO_INVALIDATE: u32 = 1 << 12;
 /// `FUSE_INIT_EXT`: `flags2` and what comes after it count.
 const INIT_EXT: u32 = 1 << 30;
 /// `FUSE_REQUEST_TIMEOUT`, bit 42, in `flags2` (since Linux 6.15).
@@ -24,8 +28,8 @@ pub(super) const OPEN_DIRECT_IO: u32 = 1 << 0;
 /// `FOPEN_NOFLUSH`: `close(2)` does not wait for an answer (since Linux 5.16).
 pub(super) const OPEN_NO_FLUSH: u32 = 1 << 5;
 
-/// As good as for ever: names and attributes do not change.
-const VALID_S: u64 = 1 << 30;
+/// As good as for ever.
+pub(super) const FOREVER_S: u64 = 1 << 30;
 
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
@@ -119,14 +123,61 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// What a file or directory looks like.
+/// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Node {
+pub(super) enum Kind {
     Directory,
-    /// Permission bits.
+    /// Permission bits; the size in bytes, which only matters where the kernel keeps the content.
     File {
         mode: u32,
+        size: u64,
     },
+}
+
+impl Kind {
+    const fn type_bits(self) -> u32 {
+        match self {
+            Self::Directory => S_IFDIR,
+            Self::File { .. } => S_IFREG,
+        }
+    }
+}
+
+/// What a file or directory looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attributes {
+    pub(super) id: u64,
+    pub(super) kind: Kind,
+    /// Since 1970.
+    pub(super) changed: Duration,
+    /// For how long the kernel may believe them.
+    pub(super) valid_s: u64,
+}
+
+/// What a connection is to be like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Listing the directory looks all its files up at once. Nothing is kept.
+    Live,
+    /// The kernel keeps contents until their attributes change.
+    Lasting,
+}
+
+impl Mode {
+    const fn flags(self) -> u32 {
+        match self {
+            Self::Live => READDIR_PLUS,
+            Self::Lasting => AUTO_INVALIDATE,
+        }
+    }
+
+    /// What is kept is asked for in one piece, so that it is of one moment.
+    const fn readahead_bytes(self) -> u32 {
+        match self {
+            Self::Live => 0,
+            Self::Lasting => 128 << 10,
+        }
+    }
 }
 
 /// Begins an answer: the header, to be completed by [`finish`].
@@ -155,16 +206,17 @@ fn put_header(answer: &mut [u8], length: u32, error: i32, unique: u64) {
 }
 
 /// `fuse_init_out`. A request that is not answered in time ends the connection, where the kernel can do that.
-pub(super) fn put_init(answer: &mut Vec<u8>, minor: u32, flags: u32, flags2: u32, timeout_s: u16) {
-    let plus = flags & READDIR_PLUS;
+pub(super) fn put_init(answer: &mut Vec<u8>, minor: u32, offered: (u32, u32), mode: Mode, timeout_s: u16) {
+    let (flags, flags2) = offered;
+    let wanted = flags & mode.flags();
     let (flags, flags2, timeout_s) = if flags & INIT_EXT != 0 && flags2 & REQUEST_TIMEOUT != 0 {
-        (plus | INIT_EXT, REQUEST_TIMEOUT, timeout_s)
+        (wanted | INIT_EXT, REQUEST_TIMEOUT, timeout_s)
     } else {
-        (plus, 0, 0)
+        (wanted, 0, 0)
     };
     let mut put = Put(answer);
     // Version, max_readahead, flags.
-    put.u32(MAJOR).u32(minor.min(MINOR)).u32(0).u32(flags);
+    put.u32(MAJOR).u32(minor.min(MINOR)).u32(mode.readahead_bytes()).u32(flags);
     // max_background, congestion_threshold, max_write (the least there is: nothing is written), time_gran.
     put.u16(16).u16(12).u32(4096).u32(1);
     // max_pages, map_alignment, flags2, max_stack_depth, request_timeout, unused.
@@ -176,14 +228,22 @@ pub(super) fn put_init_version(answer: &mut Vec<u8>) {
     Put(answer).u32(MAJOR).u32(MINOR).zeros(56);
 }
 
-/// `fuse_entry_out`
-pub(super) fn put_entry(answer: &mut Vec<u8>, id: u64, node: Node, since_s: u64) {
-    Put(answer).u64(id).u64(0).u64(VALID_S).u64(VALID_S).u32(0).u32(0).attributes(id, node, since_s);
+/// `fuse_entry_out`; the name is believed for `valid_s`.
+pub(super) fn put_entry(answer: &mut Vec<u8>, node: &Attributes, valid_s: u64) {
+    Put(answer).u64(node.id).u64(0).u64(valid_s).u64(node.valid_s).u32(0).u32(0).attributes(node);
 }
 
 /// `fuse_attr_out`
-pub(super) fn put_attributes(answer: &mut Vec<u8>, id: u64, node: Node, since_s: u64) {
-    Put(answer).u64(VALID_S).u32(0).u32(0).attributes(id, node, since_s);
+pub(super) fn put_attributes(answer: &mut Vec<u8>, node: &Attributes) {
+    Put(answer).u64(node.valid_s).u32(0).u32(0).attributes(node);
+}
+
+/// The whole message `FUSE_NOTIFY_INVAL_INODE`: attributes and content of a node are to be asked for again.
+pub(super) fn invalidation(id: u64) -> Vec<u8> {
+    let mut message = Vec::new();
+    // Length, code, no request; node, from the start, to the end.
+    Put(&mut message).u32(40).u32(2).u64(0).u64(id).u64(0).u64(0);
+    message
 }
 
 /// `fuse_open_out`
@@ -200,6 +260,7 @@ pub(super) fn put_statfs(answer: &mut Vec<u8>) {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DirectoryEntry<'a> {
     pub(super) id: u64,
+    pub(super) kind: Kind,
     /// Where to go on after it.
     pub(super) next_offset: u64,
     pub(super) name: &'a str,
@@ -214,17 +275,17 @@ impl DirectoryEntry<'_> {
         let length = u32::try_from(self.name.len()).unwrap_or(u32::MAX);
         let padding = self.padded_bytes() - DIRENT_BYTES - self.name.len();
         let mut put = Put(answer);
-        put.u64(self.id).u64(self.next_offset).u32(length).u32(S_IFREG >> 12);
+        put.u64(self.id).u64(self.next_offset).u32(length).u32(self.kind.type_bits() >> 12);
         put.bytes(self.name.as_bytes()).zeros(padding);
         true
     }
 
     /// `fuse_direntplus`, likewise.
-    pub(super) fn put_with_entry(&self, answer: &mut Vec<u8>, limit: u32, node: Node, since_s: u64) -> bool {
+    pub(super) fn put_with_entry(&self, answer: &mut Vec<u8>, limit: u32, node: &Attributes) -> bool {
         if !self.fits(answer, limit, ENTRY_BYTES) {
             return false;
         }
-        put_entry(answer, self.id, node, since_s);
+        put_entry(answer, node, FOREVER_S);
         self.put(answer, limit)
     }
 
@@ -268,15 +329,17 @@ impl Put<'_> {
         self
     }
 
-    /// `fuse_attr`. Sizes are 0, as those of the kernel's own files below `/proc`.
-    fn attributes(&mut self, id: u64, node: Node, since_s: u64) -> &mut Self {
-        let (mode, links) = match node {
-            Node::Directory => (S_IFDIR | 0o555, 2),
-            Node::File { mode } => (S_IFREG | mode, 1),
+    /// `fuse_attr`
+    fn attributes(&mut self, node: &Attributes) -> &mut Self {
+        let (permissions, size, links) = match node.kind {
+            Kind::Directory => (0o555, 0, 2),
+            Kind::File { mode, size } => (mode, size, 1),
         };
+        let (seconds, nanoseconds) = (node.changed.as_secs(), node.changed.subsec_nanos());
         // ino, size, blocks; times; their nanoseconds; mode, nlink; uid, gid, rdev; blksize, flags.
-        self.u64(id).zeros(16).u64(since_s).u64(since_s).u64(since_s).zeros(12);
-        self.u32(mode).u32(links).zeros(12).u32(1024).u32(0)
+        self.u64(node.id).u64(size).u64(size.div_ceil(512));
+        self.u64(seconds).u64(seconds).u64(seconds).u32(nanoseconds).u32(nanoseconds).u32(nanoseconds);
+        self.u32(node.kind.type_bits() | permissions).u32(links).zeros(12).u32(1024).u32(0)
     }
 }
 
@@ -332,18 +395,20 @@ mod tests {
             assert_eq!(u32_at(&answer, 0).map(|length| length as usize), Some(answer.len()));
             answer.len() - OUT_HEADER_BYTES
         };
-        assert_eq!(size(&|answer| put_init(answer, 44, u32::MAX, u32::MAX, 9)), 64);
+        let kind = Kind::File { mode: 0o444, size: 5 };
+        let node = Attributes { id: 2, kind, changed: Duration::from_millis(1500), valid_s: 1 };
+        assert_eq!(invalidation(2).len(), 40);
+        assert_eq!(size(&|answer| put_init(answer, 44, (u32::MAX, u32::MAX), Mode::Live, 9)), 64);
         assert_eq!(size(&put_init_version), 64);
-        assert_eq!(size(&|answer| put_entry(answer, 2, Node::Directory, 0)), 128);
-        assert_eq!(size(&|answer| put_attributes(answer, 2, Node::File { mode: 0o444 }, 0)), 104);
+        assert_eq!(size(&|answer| put_entry(answer, &node, 1)), 128);
+        assert_eq!(size(&|answer| put_attributes(answer, &node)), 104);
         assert_eq!(size(&|answer| put_open(answer, 2, 0)), 16);
         assert_eq!(size(&put_statfs), 80);
-        let entry = DirectoryEntry { id: 2, next_offset: 1, name: "meminfo" };
+        let entry = DirectoryEntry { id: 2, kind, next_offset: 1, name: "meminfo" };
         assert_eq!(size(&|answer| assert!(entry.put(answer, 32))), 32);
         assert_eq!(size(&|answer| assert!(!entry.put(answer, 31))), 0);
-        let file = Node::File { mode: 0o444 };
-        assert_eq!(size(&|answer| assert!(entry.put_with_entry(answer, 160, file, 0))), 160);
-        assert_eq!(size(&|answer| assert!(!entry.put_with_entry(answer, 159, file, 0))), 0);
+        assert_eq!(size(&|answer| assert!(entry.put_with_entry(answer, 160, &node))), 160);
+        assert_eq!(size(&|answer| assert!(!entry.put_with_entry(answer, 159, &node))), 0);
     }
 
     #[test]

@@ -1,40 +1,84 @@
 //! Through the kernel's FUSE, where the tests run as root on a machine that has it.
 
 use super::*;
+use crate::proc_view::figures::CpuList;
+use crate::proc_view::{ShownCpus, ViewFile};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, pread, read};
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Texts that count how often they were made.
-struct Counting(u32);
+/// Texts that count how often they were made, for as many CPUs as a test says.
+struct Counting {
+    made: u32,
+    cpus: Arc<AtomicU32>,
+    /// How often anything was asked for.
+    asked: Arc<AtomicU32>,
+}
 
 impl Texts for Counting {
     fn write(&mut self, file: ViewFile, out: &mut Vec<u8>) -> Result<(), Errno> {
-        self.0 += 1;
-        let mut text = format!("{} {}\n", file.name(), self.0);
-        if file == ViewFile::CpuInfo {
+        self.made += 1;
+        let mut text = format!("{} {}\n", file.name(), self.made);
+        if file == ViewFile::VmStat {
             for line in 0..1000 {
-                writeln!(text, "line {line} of {}", self.0).unwrap();
+                writeln!(text, "line {line} of {}", self.made).unwrap();
             }
         }
         if file == ViewFile::Swaps {
             return Err(Errno::IO);
         }
+        if file == ViewFile::CpusOnline {
+            text = format!("0-{}\n", self.cpus.load(Ordering::SeqCst) - 1);
+        }
+        if file == ViewFile::CpuInfo {
+            text = "processor\n".repeat(self.cpus.load(Ordering::SeqCst).try_into().unwrap());
+        }
         out.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+
+    fn cpus(&mut self) -> Result<ShownCpus, Errno> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let count = self.cpus.load(Ordering::SeqCst);
+        Ok(ShownCpus { allowed: CpuList::first(count), count })
     }
 }
 
 /// `None` where there is no FUSE or no right to it.
-fn served() -> Option<(FuseMount, Server)> {
-    let mount = match FuseMount::new() {
+fn mounted() -> Option<FuseMount> {
+    match FuseMount::new() {
         Err(error) if matches!(error.errno, Errno::NOENT | Errno::NODEV | Errno::PERM | Errno::ACCESS) => {
-            return None;
+            None
         }
-        mount => mount.unwrap(),
-    };
-    let connection = mount.connection.try_clone().unwrap();
-    Some((mount, Server::start(connection, Counting(0)).unwrap()))
+        mount => Some(mount.unwrap()),
+    }
+}
+
+fn served() -> Option<(FuseMount, Server)> {
+    let mount = mounted()?;
+    let live = Some(mount.connection.try_clone().unwrap());
+    let texts = Counting { made: 0, cpus: Arc::default(), asked: Arc::default() };
+    Some((mount, Server::start(Connections { live, lasting: None }, texts).unwrap()))
+}
+
+/// With this many CPUs, until that is changed.
+fn lasting(cpus: u32) -> Option<(FuseMount, Server, Arc<AtomicU32>)> {
+    let mount = mounted()?;
+    let lasting = Some(mount.connection.try_clone().unwrap());
+    let cpus = Arc::new(AtomicU32::new(cpus));
+    let texts = Counting { made: 0, cpus: Arc::clone(&cpus), asked: Arc::default() };
+    Some((mount, Server::start(Connections { live: None, lasting }, texts).unwrap(), cpus))
+}
+
+fn content(mount: &FuseMount, name: &str) -> String {
+    String::from_utf8(read_in_pieces(&open_file(mount, name).unwrap(), 4096)).unwrap()
+}
+
+fn names(mount: &FuseMount, directory: &str) -> Vec<String> {
+    let directory = open_file(mount, directory).unwrap();
+    let entries = rustix::fs::Dir::read_from(&directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned()).collect()
 }
 
 fn open_file(mount: &FuseMount, name: &str) -> Result<OwnedFd, Errno> {
@@ -76,9 +120,9 @@ fn a_descriptor_that_is_read_from_its_start_again_shows_a_new_text() {
 fn pieces_of_any_size_are_of_one_text() {
     let Some((mount, _server)) = served() else { return };
     for size in [1, 7, 4096, 4097, 1 << 20] {
-        let file = open_file(&mount, "cpuinfo").unwrap();
+        let file = open_file(&mount, "vmstat").unwrap();
         let text = String::from_utf8(read_in_pieces(&file, size)).unwrap();
-        let number = text.lines().next().unwrap().strip_prefix("cpuinfo ").unwrap();
+        let number = text.lines().next().unwrap().strip_prefix("vmstat ").unwrap();
         assert_eq!(text.lines().count(), 1001, "{size}");
         assert!(text.lines().skip(1).all(|line| line.ends_with(&format!(" of {number}"))), "{size}");
     }
@@ -87,10 +131,10 @@ fn pieces_of_any_size_are_of_one_text() {
 #[test]
 fn readers_do_not_disturb_each_other() {
     let Some((mount, _server)) = served() else { return };
-    let (first, second) = (open_file(&mount, "cpuinfo").unwrap(), open_file(&mount, "cpuinfo").unwrap());
-    let begin = read_some(&first, 10);
-    assert_eq!(read_some(&second, 10), b"cpuinfo 2\n");
-    assert_eq!(begin, b"cpuinfo 1\n");
+    let (first, second) = (open_file(&mount, "vmstat").unwrap(), open_file(&mount, "vmstat").unwrap());
+    let begin = read_some(&first, 9);
+    assert_eq!(read_some(&second, 9), b"vmstat 2\n");
+    assert_eq!(begin, b"vmstat 1\n");
     assert!(read_in_pieces(&first, 1000).ends_with(b" of 1\n"));
     assert!(read_in_pieces(&second, 1000).ends_with(b" of 2\n"));
 }
@@ -105,12 +149,8 @@ fn names_modes_and_errors_are_those_of_a_read_only_directory() {
     assert_eq!(read(open_file(&mount, "swaps").unwrap(), &mut buffer), Err(Errno::IO));
     let stat = rustix::fs::statat(&mount.tree, "meminfo", rustix::fs::AtFlags::empty()).unwrap();
     assert_eq!((stat.st_mode, stat.st_size, stat.st_uid), (0o100_444, 0, 0));
-    let directory = open_file(&mount, ".").unwrap();
-    let names: Vec<_> = rustix::fs::Dir::read_from(&directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(names.len(), ViewFile::ALL.len());
+    let names = names(&mount, ".");
+    assert_eq!(names.len(), ViewFile::ALL.iter().filter(|file| !file.is_lasting()).count());
     assert!(names.iter().any(|name| name == "meminfo"), "{names:?}");
 }
 
@@ -122,7 +162,7 @@ fn many_readers_and_descriptors_are_served() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..100 {
-                    let file = open_file(&mount, "cpuinfo").unwrap();
+                    let file = open_file(&mount, "vmstat").unwrap();
                     assert_eq!(
                         read_in_pieces(&file, 4096).iter().filter(|byte| **byte == b'\n').count(),
                         1001
@@ -151,5 +191,104 @@ fn the_end_of_the_last_mount_ends_the_thread() {
     let Some((mount, mut server)) = served() else { return };
     drop(mount.connection);
     drop(mount.tree);
+    server.thread.take().unwrap().join().unwrap();
+}
+
+#[test]
+fn what_lasts_is_asked_for_once_and_again_after_an_update() {
+    let Some((mount, server, cpus)) = lasting(4) else { return };
+    assert_eq!(content(&mount, "cpu/online"), "0-3\n");
+    let held = open_file(&mount, "cpu/online").unwrap();
+    cpus.store(2, Ordering::SeqCst);
+    server.invalidate();
+    assert_eq!(content(&mount, "cpu/online"), "0-1\n");
+    assert_eq!(read_some(&held, 100), b"0-1\n", "a descriptor from before shows it, too");
+    cpus.store(16, Ordering::SeqCst);
+    server.invalidate();
+    assert_eq!(content(&mount, "cpu/online"), "0-15\n");
+    assert_eq!(content(&mount, "cpuinfo").lines().count(), 16);
+    cpus.store(1000, Ordering::SeqCst);
+    server.invalidate();
+    assert_eq!(content(&mount, "cpuinfo").lines().count(), 1000, "more than two pages");
+}
+
+#[test]
+fn readers_of_what_lasts_are_served_by_the_kernel() {
+    let Some(mount) = mounted() else { return };
+    let lasting = Some(mount.connection.try_clone().unwrap());
+    let texts = Counting { made: 0, cpus: Arc::new(AtomicU32::new(4)), asked: Arc::default() };
+    let asked = Arc::clone(&texts.asked);
+    let _server = Server::start(Connections { live: None, lasting }, texts).unwrap();
+    for _ in 0..10_000 {
+        assert_eq!(content(&mount, "cpu/online"), "0-3\n");
+    }
+    // Once a second, of an open, two reads and a close each time.
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked < 1_000, "{asked}");
+}
+
+#[test]
+fn a_change_that_nobody_told_of_is_found() {
+    let Some((mount, _server, cpus)) = lasting(3) else { return };
+    let file = open_file(&mount, "cpu/online").unwrap();
+    assert_eq!(read_some(&file, 100), b"0-2\n");
+    // Of the same length.
+    cpus.store(4, Ordering::SeqCst);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let mut buffer = [0; 16];
+    while pread(&file, &mut buffer, 0) != Ok(4) || !buffer.starts_with(b"0-3\n") {
+        assert!(std::time::Instant::now() < deadline, "{buffer:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn there_is_a_directory_for_each_cpu() {
+    let Some((mount, server, cpus)) = lasting(2) else { return };
+    let directories = |mount: &FuseMount| -> Vec<_> {
+        let is_cpu = |name: &String| name.strip_prefix("cpu").is_some_and(|rest| rest.parse::<u32>().is_ok());
+        names(mount, "cpu").into_iter().filter(is_cpu).collect()
+    };
+    assert_eq!(directories(&mount), ["cpu0", "cpu1"]);
+    assert_eq!(content(&mount, "cpu/cpu1/topology/core_id"), "1\n");
+    assert_eq!(content(&mount, "cpu/cpu1/topology/package_cpus"), "3\n");
+    assert_eq!(content(&mount, "cpu/cpu1/online"), "1\n");
+    assert_eq!(open_file(&mount, "cpu/cpu2").unwrap_err(), Errno::NOENT);
+    cpus.store(40, Ordering::SeqCst);
+    server.invalidate();
+    assert_eq!(directories(&mount).len(), 40);
+    assert_eq!(content(&mount, "cpu/cpu39/topology/package_cpus_list"), "0-39\n");
+    for name in ["cpu", "cpu/cpu0", "cpu/cpu0/topology"] {
+        let stat = rustix::fs::statat(&mount.tree, name, rustix::fs::AtFlags::empty()).unwrap();
+        assert_eq!(stat.st_mode, 0o040_555, "{name}");
+    }
+}
+
+#[test]
+fn what_the_machine_says_of_itself_is_the_hosts() {
+    let Some((mount, _server, _cpus)) = lasting(2) else { return };
+    for name in ["kernel_max", "modalias", "cpu0/cache/index0/size", "vulnerabilities/meltdown"] {
+        let host = std::fs::read_to_string(std::path::Path::new("/sys/devices/system/cpu").join(name));
+        let shown = open_file(&mount, &format!("cpu/{name}"));
+        match host {
+            Ok(host) => assert_eq!(String::from_utf8(read_in_pieces(&shown.unwrap(), 4096)).unwrap(), host),
+            Err(_) => assert_eq!(shown.unwrap_err(), Errno::NOENT, "{name}"),
+        }
+    }
+    for name in ["cpufreq", "hotplug", "uevent", "cpu0/cpufreq", "smt"] {
+        assert_eq!(open_file(&mount, &format!("cpu/{name}")).unwrap_err(), Errno::NOENT, "{name}");
+    }
+}
+
+#[test]
+fn both_mounts_are_served_until_the_last_is_gone() {
+    let (Some(first), Some(second)) = (mounted(), mounted()) else { return };
+    let (live, live_tree) = first.into_parts();
+    let connections = Connections { live: Some(live), lasting: Some(second.connection.try_clone().unwrap()) };
+    let texts = Counting { made: 0, cpus: Arc::new(AtomicU32::new(2)), asked: Arc::default() };
+    let mut server = Server::start(connections, texts).unwrap();
+    drop(live_tree);
+    assert_eq!(content(&second, "cpu/online"), "0-1\n");
+    drop(second);
     server.thread.take().unwrap().join().unwrap();
 }

@@ -1,0 +1,227 @@
+//! `/proc/cpuinfo` and `/sys/devices/system/cpu`: what changes only when the container's CPUs do.
+//!
+//! The kernel keeps what it was told, and readers are served from its page cache without anybody being asked: `open` is
+//! answered once with `ENOSYS`, which means always granted. An update of the container drops what is kept; a change from
+//! elsewhere (of the pod's cgroup, of the machine's CPUs) is found when the kernel asks for a file's attributes again, which
+//! it does once a second if there is a reader. CPUs are as many cores of one socket, as in `cpuinfo`; files for changing the
+//! machine are not there.
+
+mod host;
+mod node;
+
+use super::connection::FileTree;
+use super::handles::part;
+use super::protocol::{self, Attributes, DirectoryEntry, Kind, Mode, Operation, Request};
+use crate::proc_view::render::{CPU_TOPOLOGY, CpuTopology, no_cpus};
+use crate::proc_view::{ShownCpus, Texts, ViewFile};
+use host::HostCpuDirectory;
+use node::{CACHE_FILES, MACHINE_FILES, MachineFile, Node};
+use rustix::io::Errno;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long the kernel believes what can change.
+const VALID_S: u64 = 1;
+
+/// A cache of this level and above is shared by all CPUs, as there is one socket; one below belongs to one CPU.
+const SHARED_CACHE_LEVEL: u32 = 3;
+
+/// Where `/proc/cpuinfo` is, and `/sys/devices/system/cpu`.
+pub(crate) const CPU_INFO: &str = "cpuinfo";
+pub(crate) const CPUS: &str = "cpu";
+
+/// The tree.
+#[derive(Debug)]
+pub(super) struct LastingFiles {
+    /// What the files were last made from, and since when that is so.
+    cpus: Option<ShownCpus>,
+    changed: Duration,
+    /// Made for its first reader; what it is made of is costly on large machines.
+    cpuinfo: Option<Box<[u8]>>,
+    host: HostCpuDirectory,
+    text: Vec<u8>,
+}
+
+/// The messages that have the kernel ask again for what an update can have changed.
+pub(super) fn invalidations() -> impl Iterator<Item = Vec<u8>> {
+    let lists = ViewFile::ALL.into_iter().filter(|file| is_list(*file)).map(Node::List);
+    [Node::CpuInfo, Node::Cpus].into_iter().chain(lists).map(|node| protocol::invalidation(node.id()))
+}
+
+fn is_list(file: ViewFile) -> bool {
+    file.is_lasting() && file != ViewFile::CpuInfo
+}
+
+impl LastingFiles {
+    pub(super) fn new() -> Self {
+        Self {
+            cpus: None,
+            changed: Duration::ZERO,
+            cpuinfo: None,
+            host: HostCpuDirectory::default(),
+            text: Vec::new(),
+        }
+    }
+
+    /// Looks at the CPUs, and returns their number.
+    fn look(&mut self, texts: &mut impl Texts) -> Result<u32, Errno> {
+        let cpus = texts.cpus()?;
+        let count = cpus.count;
+        if self.cpus.as_ref() != Some(&cpus) {
+            self.cpus = Some(cpus);
+            self.cpuinfo = None;
+            self.changed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        }
+        Ok(count)
+    }
+
+    fn attributes(&mut self, node: Node, texts: &mut impl Texts) -> Result<Attributes, Errno> {
+        let (kind, valid_s) = if node.is_directory() {
+            self.existing(node, texts)?;
+            (Kind::Directory, protocol::FOREVER_S)
+        } else {
+            let size = u64::try_from(self.text(node, texts)?.len()).unwrap_or_default();
+            (Kind::File { mode: 0o444, size }, VALID_S)
+        };
+        Ok(Attributes { id: node.id(), kind, changed: self.changed, valid_s })
+    }
+
+    /// The number of CPUs, if the node is there with so many.
+    fn existing(&mut self, node: Node, texts: &mut impl Texts) -> Result<u32, Errno> {
+        let count = self.look(texts)?;
+        if node.cpu().is_some_and(|cpu| cpu >= count) { Err(Errno::NOENT) } else { Ok(count) }
+    }
+
+    fn text(&mut self, node: Node, texts: &mut impl Texts) -> Result<&[u8], Errno> {
+        let count = self.existing(node, texts)?;
+        self.text.clear();
+        let out = &mut self.text;
+        match node {
+            Node::CpuInfo => {
+                let cpuinfo = match &mut self.cpuinfo {
+                    Some(made) => made,
+                    unmade => {
+                        texts.write(ViewFile::CpuInfo, out)?;
+                        unmade.insert(out.as_slice().into())
+                    }
+                };
+                return Ok(cpuinfo);
+            }
+            Node::List(file) => texts.write(file, out)?,
+            Node::Machine(file) => match MACHINE_FILES.get(usize::from(file)).ok_or(Errno::NOENT)? {
+                (_, MachineFile::NoCpus) => no_cpus(out),
+                (name, MachineFile::Host) => self.host.read(name, out)?,
+            },
+            Node::Vulnerability(position) => self.host.read_vulnerability(position, out)?,
+            Node::CpuOnline(_) => out.extend_from_slice(b"1\n"),
+            Node::TopologyFile(cpu, (_, what)) => what.write(out, cpu, count),
+            Node::CacheFile(cpu, index, file) => {
+                let name = CACHE_FILES.get(usize::from(file)).ok_or(Errno::NOENT)?;
+                let is_shared = self.host.cache_level(index)? >= SHARED_CACHE_LEVEL;
+                match (*name, is_shared) {
+                    ("id" | "shared_cpu_list", false) => CpuTopology::Own.write(out, cpu, count),
+                    ("shared_cpu_map", false) => CpuTopology::OwnMask.write(out, cpu, count),
+                    ("id", true) => CpuTopology::Zero.write(out, cpu, count),
+                    ("shared_cpu_list", true) => CpuTopology::AllList.write(out, cpu, count),
+                    ("shared_cpu_map", true) => CpuTopology::AllMask.write(out, cpu, count),
+                    (name, _) => self.host.read_cache(index, name, out)?,
+                }
+            }
+            _ => return Err(Errno::ISDIR),
+        }
+        Ok(&self.text)
+    }
+
+    /// What is in a directory.
+    fn children(&mut self, node: Node, texts: &mut impl Texts) -> Result<Vec<(String, Node)>, Errno> {
+        let count = self.existing(node, texts)?;
+        let named = |name: &str, node| (name.to_owned(), node);
+        Ok(match node {
+            Node::Root => vec![named(CPU_INFO, Node::CpuInfo), named(CPUS, Node::Cpus)],
+            Node::Cpus => {
+                let cpus = (0..count).map(|cpu| (format!("cpu{cpu}"), Node::Cpu(cpu)));
+                let lists = ViewFile::ALL.into_iter().filter(|file| is_list(*file));
+                let lists = lists.map(|file| named(file.name(), Node::List(file)));
+                let machine = MACHINE_FILES.iter().zip(0..).filter(|((name, _), _)| self.host.has(name));
+                let machine = machine.map(|((name, _), position)| named(name, Node::Machine(position)));
+                let vulnerabilities = self.host.has("vulnerabilities").then_some(Node::Vulnerabilities);
+                let vulnerabilities = vulnerabilities.map(|node| named("vulnerabilities", node));
+                cpus.chain(lists).chain(machine).chain(vulnerabilities).collect()
+            }
+            Node::Vulnerabilities => {
+                let names = self.host.vulnerabilities().iter().zip(0..);
+                names.map(|(name, position)| named(name, Node::Vulnerability(position))).collect()
+            }
+            Node::Cpu(cpu) => {
+                // The first cannot be taken off line on most machines and has no such file.
+                let online = (cpu > 0).then(|| named("online", Node::CpuOnline(cpu)));
+                let caches = (self.host.cache_count() > 0).then(|| named("cache", Node::Caches(cpu)));
+                [Some(named("topology", Node::Topology(cpu))), online, caches].into_iter().flatten().collect()
+            }
+            Node::Topology(cpu) => {
+                CPU_TOPOLOGY.iter().map(|file| named(file.0, Node::TopologyFile(cpu, file))).collect()
+            }
+            Node::Caches(cpu) => (0..self.host.cache_count())
+                .map(|index| (format!("index{index}"), Node::Cache(cpu, index)))
+                .collect(),
+            Node::Cache(cpu, index) => CACHE_FILES
+                .iter()
+                .zip(0..)
+                .filter(|(name, _)| self.host.has_cache_file(index, name))
+                .map(|(name, file)| named(name, Node::CacheFile(cpu, index, file)))
+                .collect(),
+            _ => return Err(Errno::NOTDIR),
+        })
+    }
+
+    fn look_up(&mut self, parent: Node, name: &[u8], texts: &mut impl Texts) -> Result<Node, Errno> {
+        let children = self.children(parent, texts)?;
+        let found = children.into_iter().find(|(child, _)| child.as_bytes() == name);
+        found.map(|(_, node)| node).ok_or(Errno::NOENT)
+    }
+}
+
+impl FileTree for LastingFiles {
+    const MODE: Mode = Mode::Lasting;
+
+    fn carry_out(
+        &mut self,
+        request: &Request<'_>,
+        texts: &mut impl Texts,
+        answer: &mut Vec<u8>,
+    ) -> Result<(), Errno> {
+        let node = Node::of(request.node).ok_or(Errno::NOENT)?;
+        match request.operation {
+            Operation::Lookup { name } => {
+                let child = self.look_up(node, name, texts)?;
+                let attributes = self.attributes(child, texts)?;
+                // A CPU's directory goes with the CPU, any other name stays.
+                let valid_s = if matches!(child, Node::Cpu(_)) { VALID_S } else { protocol::FOREVER_S };
+                protocol::put_entry(answer, &attributes, valid_s);
+            }
+            Operation::GetAttributes => {
+                protocol::put_attributes(answer, &self.attributes(node, texts)?);
+            }
+            Operation::Read { offset, size, .. } => {
+                let offset = usize::try_from(offset).map_err(|_| Errno::INVAL)?;
+                let size = usize::try_from(size).map_err(|_| Errno::INVAL)?;
+                answer.extend_from_slice(part(self.text(node, texts)?, offset, size));
+            }
+            Operation::ReadDirectory { offset, size } => {
+                let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
+                let children = self.children(node, texts)?;
+                // Until one does not fit.
+                let _all = children.iter().zip(1..).skip(skipped).all(|((name, child), next_offset)| {
+                    let kind = if child.is_directory() {
+                        Kind::Directory
+                    } else {
+                        Kind::File { mode: 0o444, size: 0 }
+                    };
+                    DirectoryEntry { id: child.id(), kind, next_offset, name }.put(answer, size)
+                });
+            }
+            // `Open` among them: the kernel takes it for granted from then on.
+            _ => return Err(Errno::NOSYS),
+        }
+        Ok(())
+    }
+}
