@@ -20,6 +20,7 @@ mod runtime;
 pub mod seccomp;
 mod spawn;
 pub mod sys;
+pub mod sysinfo;
 
 pub use bundle::{BundleError, MAXIMUM_CONFIG_BYTES, read_config};
 pub use container::{Container, CreateOptions, CreateRequest, RootfsMount};

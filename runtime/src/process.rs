@@ -1,6 +1,6 @@
 //! A process of a container as the shim holds it: its pidfd, and the line to it until its `execve`.
 
-use crate::container::send_listener;
+use crate::container::{Sysinfo, send_listener};
 use crate::error::{CallContext, Error};
 use crate::plan::IdMaps;
 use crate::plan::wire::{Descriptor, StdioPlan};
@@ -83,7 +83,7 @@ pub struct Process {
     control: Channel,
     before_execve: BeforeExecve,
     terminal: Mutex<Option<OwnedFd>>,
-    listener: Option<ListenerTarget>,
+    listeners: Listeners,
 }
 
 /// What a process does on its way to `execve`.
@@ -93,6 +93,15 @@ enum BeforeExecve {
     Parks,
     /// It goes straight on.
     GoesOn,
+}
+
+/// Where the listeners of a process's seccomp filters go, if it has such filters.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Listeners {
+    /// That of the spec's profile.
+    pub(crate) agent: Option<ListenerTarget>,
+    /// That of the filter that asks about `sysinfo`.
+    pub(crate) sysinfo: Option<Sysinfo>,
 }
 
 /// Where the descriptor of a seccomp notifier goes, and the state that goes with it.
@@ -107,12 +116,12 @@ impl Process {
     /// root has not changed yet. When this fails the process is dead and reaped.
     pub(crate) fn park(
         spawned: Spawned,
-        listener: Option<ListenerTarget>,
+        listeners: Listeners,
         rootfs_mounted: impl FnOnce(u32) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let Spawned { pid, pidfd, control } = spawned;
         let terminal = Mutex::default();
-        let process = Self { pid, pidfd, control, before_execve: BeforeExecve::Parks, terminal, listener };
+        let process = Self { pid, pidfd, control, before_execve: BeforeExecve::Parks, terminal, listeners };
         match process.wait_until_parked(rootfs_mounted) {
             Ok(()) => Ok(process),
             Err(error) => {
@@ -123,10 +132,10 @@ impl Process {
     }
 
     /// Takes over a process that does not park.
-    pub(crate) fn under_way(spawned: Spawned, listener: Option<ListenerTarget>) -> Self {
+    pub(crate) fn under_way(spawned: Spawned, listeners: Listeners) -> Self {
         let Spawned { pid, pidfd, control } = spawned;
         let terminal = Mutex::default();
-        Self { pid, pidfd, control, before_execve: BeforeExecve::GoesOn, terminal, listener }
+        Self { pid, pidfd, control, before_execve: BeforeExecve::GoesOn, terminal, listeners }
     }
 
     fn wait_until_parked(&self, rootfs_mounted: impl FnOnce(u32) -> Result<(), Error>) -> Result<(), Error> {
@@ -142,7 +151,9 @@ impl Process {
                     self.release()?;
                 }
                 (ChildMessage::Failed(error), _) => return Err(error.into()),
-                (ChildMessage::SeccompListener { .. }, _) => return Err(channel_error(ChannelError::Closed)),
+                (ChildMessage::SeccompListener { .. } | ChildMessage::SysinfoListener, _) => {
+                    return Err(channel_error(ChannelError::Closed));
+                }
             }
         }
     }
@@ -163,6 +174,7 @@ impl Process {
                 Err(error) => return Err(error),
                 Ok((ChildMessage::Failed(error), _)) => return Err(error.into()),
                 Ok((ChildMessage::Terminal, descriptors)) => self.keep_terminal(descriptors),
+                Ok((ChildMessage::SysinfoListener, listener)) => self.answer_sysinfo(listener)?,
                 Ok((ChildMessage::SeccompListener { descriptor }, _)) => {
                     self.hand_over_listener(descriptor)?;
                     self.release()?;
@@ -172,8 +184,15 @@ impl Process {
         }
     }
 
+    fn answer_sysinfo(&self, listener: Vec<OwnedFd>) -> Result<(), Error> {
+        match (&self.listeners.sysinfo, listener.into_iter().next()) {
+            (Some(sysinfo), Some(listener)) => Ok(sysinfo.attendant.attend(listener)?),
+            _ => Err(channel_error(ChannelError::Closed)),
+        }
+    }
+
     fn hand_over_listener(&self, descriptor: i32) -> Result<(), Error> {
-        let Some(target) = &self.listener else { return Ok(()) };
+        let Some(target) = &self.listeners.agent else { return Ok(()) };
         let notifier = pidfd_getfd(&self.pidfd, descriptor, PidfdGetfdFlags::empty())
             .call("pidfd_getfd", || format!("seccomp notifier {descriptor}"))?;
         send_listener(target, self.pid, &notifier)

@@ -4,11 +4,13 @@
 use crate::error::{CallContext, Error};
 use crate::seccomp::{self, Filter, ProfileKey};
 use crate::spawn::Spawner;
+use crate::sysinfo;
 use ballast_cgroups::Hierarchy;
 use oci_spec::runtime::LinuxSeccomp;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, open, openat2};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, open, openat2, readlinkat};
 use rustix::io::Errno;
+use rustix::process::getpid;
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -25,6 +27,7 @@ pub struct Runtime {
     hierarchy: OnceLock<Hierarchy>,
     procfs: OnceLock<OwnedFd>,
     profiles: Mutex<HashMap<ProfileKey, Filter>>,
+    sysinfo_filter: OnceLock<Filter>,
 }
 
 impl Runtime {
@@ -38,6 +41,7 @@ impl Runtime {
             hierarchy: OnceLock::new(),
             procfs: OnceLock::new(),
             profiles: Mutex::default(),
+            sysinfo_filter: OnceLock::new(),
         })
     }
 
@@ -70,6 +74,15 @@ impl Runtime {
         Ok(filter)
     }
 
+    /// What asks about `sysinfo` calls.
+    pub(crate) fn sysinfo_filter(&self) -> Result<Filter, Error> {
+        if let Some(filter) = self.sysinfo_filter.get() {
+            return Ok(filter.clone());
+        }
+        let filter = sysinfo::filter()?;
+        Ok(self.sysinfo_filter.get_or_init(|| filter).clone())
+    }
+
     /// Writes a file of a process below `/proc`, after making sure that it is the kernel's.
     pub(crate) fn write_proc(&self, pid: u32, file: &str, content: &str) -> Result<(), Error> {
         let path = format!("{pid}/{file}");
@@ -82,14 +95,19 @@ impl Runtime {
         Ok(write().call("write", || format!("/proc/{path}, {content:?}"))?)
     }
 
-    fn procfs(&self) -> Result<impl AsFd + '_, Errno> {
+    /// The host's `/proc`, in which processes have the numbers that this one knows them by.
+    pub(crate) fn procfs(&self) -> Result<BorrowedFd<'_>, Errno> {
         if let Some(procfs) = self.procfs.get() {
-            return Ok(procfs);
+            return Ok(procfs.as_fd());
         }
         let procfs = open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         if fstatfs(&procfs)?.f_type != PROC_SUPER_MAGIC {
             return Err(Errno::NODEV);
         }
-        Ok(self.procfs.get_or_init(|| procfs))
+        // One of another pid namespace has other numbers.
+        if readlinkat(&procfs, "self", Vec::new())?.to_bytes() != getpid().to_string().as_bytes() {
+            return Err(Errno::NODEV);
+        }
+        Ok(self.procfs.get_or_init(|| procfs).as_fd())
     }
 }

@@ -6,9 +6,10 @@
 use super::{Context, Control};
 use crate::error::{StepContext, StepError};
 use crate::plan::wire::{Capabilities, ExecLabel, ProcessPlan};
+use crate::seccomp::Filter;
 use crate::spawn::ChildMessage;
 use crate::sys::{self, SockFilter};
-use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, chdir, getcwd, setsid, umask};
@@ -194,7 +195,7 @@ pub(super) fn confine(plan: &ProcessPlan, control: &Control) -> Result<(), StepE
         set_no_new_privs(true).step(|| "set no_new_privs".into())?;
         return load_seccomp(plan, control);
     }
-    if plan.seccomp.is_some() && plan.uid != 0 {
+    if (plan.seccomp.is_some() || plan.sysinfo.is_some()) && plan.uid != 0 {
         // Without no_new_privs the kernel wants CAP_SYS_ADMIN to load a filter, and the change of user took it away.
         let all = CapabilitySet::from_bits_retain(u64::MAX);
         raise_permitted(all)?;
@@ -232,17 +233,26 @@ fn set_final_capabilities(capabilities: Capabilities) -> Result<(), StepError> {
 }
 
 fn load_seccomp(plan: &ProcessPlan, control: &Control) -> Result<(), StepError> {
+    // First: the container's own profile may refuse to load another.
+    if let Some(filter) = &plan.sysinfo
+        && let Some(listener) = load_filter(filter)?
+    {
+        control.tell(&ChildMessage::SysinfoListener, &[listener.as_fd()])?;
+    }
     let Some(filter) = &plan.seccomp else { return Ok(()) };
-    let program: Vec<_> =
-        filter.program.iter().map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
-    let listener = sys::seccomp_set_filter(&program, filter.flags.bits())
-        .step(|| format!("load a seccomp filter of {} instructions", program.len()))?;
-    match listener {
+    match load_filter(filter)? {
         Some(listener) => {
             control.rendezvous(&ChildMessage::SeccompListener { descriptor: listener.as_raw_fd() }, &[])
         }
         None => Ok(()),
     }
+}
+
+fn load_filter(filter: &Filter) -> Result<Option<OwnedFd>, StepError> {
+    let program: Vec<_> =
+        filter.program.iter().map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
+    sys::seccomp_set_filter(&program, filter.flags.bits())
+        .step(|| format!("load a seccomp filter of {} instructions", program.len()))
 }
 
 /// The home directory that the image's `/etc/passwd` names for a user; programs expect `HOME` to be set.

@@ -32,6 +32,6 @@ impl Container {
         let beside_init = || Ok(Some(self.cgroup.of_process(self.state.pid)?));
         let spawner = self.runtime.spawner();
         let spawned = spawner.spawn_elsewhere_if_busy(plan, descriptors, self.cgroup.as_fd(), beside_init)?;
-        Ok(Process::under_way(spawned, self.process_defaults.listener_target(&self.state)))
+        Ok(Process::under_way(spawned, self.process_defaults.listeners(&self.state)))
     }
 }

@@ -6,11 +6,13 @@ mod listener;
 mod memory_qos;
 mod proc_view;
 mod process_defaults;
+mod sysinfo;
 mod usage;
 
 pub use crate::rootfs::RootfsMount;
 pub use create::{CreateOptions, CreateRequest};
 pub(crate) use listener::send_listener;
+pub(crate) use sysinfo::Sysinfo;
 
 use self::memory_qos::MemoryQosOfContainer;
 use self::proc_view::ViewOutcome;
@@ -57,6 +59,7 @@ pub struct Container {
     record: Record,
     rootfs: Mutex<MountedRootfs>,
     view: Mutex<ViewOutcome>,
+    sysinfo_failure: Mutex<Option<Error>>,
     hooks: RuntimeHooks,
     state: State,
     init: OwnedFd,
@@ -229,6 +232,11 @@ impl Container {
                 None
             }
         }
+    }
+
+    /// Why `sysinfo(2)` tells it of the host though the node's policy has it tell of the container; told once.
+    pub fn take_sysinfo_failure(&self) -> Option<Error> {
+        self.sysinfo_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// How often its view of `/proc` was read; `None` when it has none.

@@ -1,14 +1,16 @@
 //! What all processes of one container have in common, the first and those of execs.
 
+use super::Sysinfo;
 use crate::hooks::State;
 use crate::plan::{IdMaps, Surroundings};
-use crate::process::{ListenerTarget, ProcessIo};
+use crate::process::{ListenerTarget, Listeners, ProcessIo};
 use crate::seccomp::Filter;
 use oci_spec::runtime::{LinuxIdMapping, LinuxPersonality};
 
 /// What every process of the container has, whoever starts it.
 #[derive(Debug)]
 pub(super) struct ProcessDefaults {
+    pub(super) sysinfo: Option<Sysinfo>,
     pub(super) seccomp: Option<Filter>,
     pub(super) session_keyring: Option<String>,
     pub(super) personality: Option<LinuxPersonality>,
@@ -19,6 +21,7 @@ pub(super) struct ProcessDefaults {
 impl ProcessDefaults {
     pub(super) fn surroundings(&self) -> Surroundings<'_> {
         Surroundings {
+            sysinfo: self.sysinfo.as_ref().map(|sysinfo| sysinfo.filter.clone()),
             seccomp: self.seccomp.clone(),
             session_keyring: self.session_keyring.clone(),
             personality: self.personality.as_ref(),
@@ -30,9 +33,12 @@ impl ProcessDefaults {
             .then_some(IdMaps { uids: &self.uid_mappings, gids: &self.gid_mappings })
     }
 
-    pub(super) fn listener_target(&self, state: &State) -> Option<ListenerTarget> {
-        let listener = self.seccomp.as_ref()?.notify.clone()?;
-        Some(ListenerTarget { listener, state: state.clone() })
+    pub(super) fn listeners(&self, state: &State) -> Listeners {
+        let agent = self.seccomp.as_ref().and_then(|profile| profile.notify.clone());
+        Listeners {
+            agent: agent.map(|listener| ListenerTarget { listener, state: state.clone() }),
+            sysinfo: self.sysinfo.clone(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ const KNOWN: &[&str] = &[
     "memory-swap-max",
     "memory-oom-group",
     "proc-view",
+    "sysinfo",
 ];
 
 /// Set by containerd: the container's name in its pod, and whether it is the sandbox.

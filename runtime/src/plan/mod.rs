@@ -14,6 +14,7 @@ mod namespaces;
 mod proc_view;
 mod process;
 mod sysctls;
+mod sysinfo;
 pub(crate) mod wire;
 
 pub(crate) use annotations::{Annotation, Annotations};
@@ -27,6 +28,7 @@ pub(crate) use namespaces::{Namespaces, UserNamespace, plan_namespaces};
 pub(crate) use proc_view::{ViewPlan, ViewReason, plan_proc_view};
 pub(crate) use process::{Surroundings, plan_process};
 pub(crate) use sysctls::plan_sysctls;
+pub(crate) use sysinfo::{SysinfoPlan, plan_sysinfo};
 
 use crate::error::ErrorKind;
 use oci_spec::runtime::Spec;

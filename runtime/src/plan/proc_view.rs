@@ -154,8 +154,12 @@ mod tests {
     use crate::plan::plan_namespaces;
     use serde_json::{Value, json};
 
-    const NOBODY: ViewPolicy =
-        ViewPolicy { containers: Containers::None, files: Selection::ALL, rounding: Rounding::Up };
+    const NOBODY: ViewPolicy = ViewPolicy {
+        containers: Containers::None,
+        files: Selection::ALL,
+        rounding: Rounding::Up,
+        sysinfo: false,
+    };
     const LIMITED: ViewPolicy = ViewPolicy { containers: Containers::Limited, ..NOBODY };
 
     fn plan_of(spec: Value, policy: &ViewPolicy) -> Result<Option<ViewPlan>, PlanError> {

@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 /// What a process has from its container rather than from its own `process` object.
 #[derive(Debug)]
 pub(crate) struct Surroundings<'a> {
+    pub(crate) sysinfo: Option<Filter>,
     pub(crate) seccomp: Option<Filter>,
     pub(crate) session_keyring: Option<String>,
     pub(crate) personality: Option<&'a LinuxPersonality>,
@@ -50,6 +51,7 @@ pub(crate) fn plan_process(
         rlimits: plan_rlimits(process)?,
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         labels: plan_labels(process)?,
+        sysinfo: surroundings.sysinfo,
         seccomp: surroundings.seccomp,
         session_keyring: surroundings.session_keyring.map(|name| c_string("id", name)).transpose()?,
         personality: surroundings.personality.map(plan_personality).transpose()?,

@@ -171,6 +171,8 @@ pub(crate) struct ProcessPlan {
     pub(crate) no_new_privileges: bool,
     /// Security label to take on with `execve`: file below `/proc/thread-self/attr` and its content.
     pub(crate) labels: Vec<ExecLabel>,
+    /// Loaded before the other, which may refuse that; its listener travels to the shim.
+    pub(crate) sysinfo: Option<Filter>,
     pub(crate) seccomp: Option<Filter>,
     pub(crate) session_keyring: Option<CString>,
     pub(crate) personality: Option<u32>,

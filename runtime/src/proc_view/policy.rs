@@ -12,6 +12,8 @@ pub struct ViewPolicy {
     pub files: Selection,
     /// How a fraction of a CPU is shown.
     pub rounding: Rounding,
+    /// Whether `sysinfo(2)` tells those of it who have a view.
+    pub sysinfo: bool,
 }
 
 /// Containers that get a view without asking. Privileged ones and those that see the host's processes have to ask.

@@ -27,6 +27,14 @@ impl Machine {
         }
     }
 
+    /// All whose syscalls this machine can make, the native one first.
+    pub(super) fn architectures(self) -> Vec<Architecture> {
+        match self {
+            Self::X86_64 => vec![Architecture::X86_64, Architecture::X86, Architecture::X32],
+            Self::Aarch64 => vec![Architecture::Aarch64, Architecture::Arm],
+        }
+    }
+
     /// The architecture of an OCI name; `None` for one whose syscalls cannot occur on this machine.
     pub(super) fn architecture(self, name: Arch) -> Option<Architecture> {
         match (self, name) {
@@ -43,7 +51,7 @@ impl Machine {
 
 /// A set of syscall numbers. The values are the columns of the syscall table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Architecture {
+pub(crate) enum Architecture {
     X86_64 = 0,
     X86 = 1,
     X32 = 2,
@@ -74,6 +82,11 @@ impl Architecture {
             Self::Aarch64 => 0xc000_00b7,
             Self::Arm => 0x4000_0028,
         }
+    }
+
+    /// The one with these syscall numbers; x32's are x86_64's to the kernel.
+    pub(crate) fn of_audit(audit: u32) -> Option<Self> {
+        [Self::X86_64, Self::X86, Self::Aarch64, Self::Arm].into_iter().find(|known| known.audit() == audit)
     }
 
     pub(super) fn name(self) -> &'static str {

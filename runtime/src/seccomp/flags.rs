@@ -35,7 +35,9 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    fn with(self, other: Self) -> Self {
+    /// Both together.
+    #[must_use]
+    pub(crate) fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 

@@ -47,6 +47,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::LinuxSeccomp;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use architecture::Architecture;
 pub use architecture::Machine;
 pub use assembler::Instruction;
 pub use error::{Error, Subject};
@@ -98,4 +99,27 @@ pub fn compile_for(profile: &LinuxSeccomp, machine: Machine) -> Result<Filter, E
         return Err(Error::ProgramTooLong { instructions: program.len() });
     }
     Ok(Filter { program, flags: profile.flags, notify: profile.notify, unknown_syscalls })
+}
+
+/// The filter that notifies of one syscall on every architecture of `machine` and lets all others through; `flags` say that
+/// there is a listener, who is not an agent of any profile.
+///
+/// # Errors
+/// None that is known: one rule contradicts no other.
+pub(crate) fn notify_of(syscall: &str, flags: Flags, machine: Machine) -> Result<Filter, Error> {
+    let names = [syscall.to_owned()];
+    let profile = profile::Profile {
+        default: action::Action::ALLOW,
+        entries: vec![profile::Entry {
+            names: &names,
+            action: action::Action::NOTIFY,
+            alternatives: vec![Vec::new()],
+        }],
+        architectures: machine.architectures(),
+        flags,
+        notify: None,
+    };
+    let (names, unknown_syscalls) = decisions::resolve(&profile, &table::Table::new());
+    let program = program::assemble(&profile, &names)?;
+    Ok(Filter { program, flags, notify: None, unknown_syscalls })
 }

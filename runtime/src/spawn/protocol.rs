@@ -38,6 +38,8 @@ pub(crate) enum ChildMessage {
     RootfsMounted,
     /// Everything is done but the `execve`; released by `Continue`.
     Ready,
+    /// The filter that asks about `sysinfo` is loaded; its listener travels along. The process goes straight on.
+    SysinfoListener,
     /// A seccomp filter with a notifier is loaded, and this is the number of its descriptor in the process. It cannot travel
     /// along: sending it may already be what the notifier has to allow. The process goes on once it was handed over.
     SeccompListener { descriptor: i32 },

@@ -8,8 +8,10 @@ mod bpf;
 mod clock;
 mod clone;
 mod exec;
+mod memory_map;
 mod mount;
 mod process;
+mod seccomp;
 pub mod self_binary;
 mod signals;
 pub mod wait;
@@ -18,10 +20,15 @@ pub(crate) use bpf::{attach_device_program, load_device_program};
 pub(crate) use clock::time_since_boot;
 pub(crate) use clone::{CloneFlags, Forked, clone3};
 pub(crate) use exec::{close_all_but, close_on_exec_from, execve};
+pub(crate) use memory_map::is_writable;
 pub(crate) use mount::{MountAttributes, mount_setattr};
 pub(crate) use process::{
-    SchedulerAttributes, SockFilter, exit_now, join_session_keyring, personality, pidfd_send_signal,
-    seccomp_set_filter, set_io_priority, set_rlimit, set_scheduler, unshare,
+    SchedulerAttributes, exit_now, join_session_keyring, personality, pidfd_send_signal, set_io_priority,
+    set_rlimit, set_scheduler, unshare,
+};
+pub(crate) use seccomp::{
+    Notification, Reply, SockFilter, seccomp_has_flags, seccomp_is_waiting, seccomp_receive, seccomp_reply,
+    seccomp_set_filter, seccomp_wake_synchronously,
 };
 pub(crate) use signals::restore_default_dispositions;
 

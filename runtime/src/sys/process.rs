@@ -1,7 +1,7 @@
 //! Properties that a process sets on itself, for which no safe crate has a call.
 
 use super::checked;
-use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 use std::ffi::CStr;
 
@@ -65,40 +65,6 @@ pub(crate) fn set_scheduler(attributes: &SchedulerAttributes) -> Result<(), Errn
     // SAFETY: the structure has the layout and the size that it states; the kernel copies it.
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     checked(result).map(drop)
-}
-
-/// One classic BPF instruction, laid out as the kernel's `struct sock_filter`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SockFilter {
-    pub(crate) code: u16,
-    pub(crate) jt: u8,
-    pub(crate) jf: u8,
-    pub(crate) k: u32,
-}
-
-/// Installs a seccomp filter on the calling thread. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` in `flags`, returns the
-/// descriptor that notifications are read from.
-pub(crate) fn seccomp_set_filter(program: &[SockFilter], flags: u32) -> Result<Option<OwnedFd>, Errno> {
-    let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
-    let kernel = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
-    // SAFETY: the kernel copies the program and never writes to it, so a shared borrow is enough; SockFilter has the
-    // layout of sock_filter.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            libc::c_ulong::from(flags),
-            &raw const kernel,
-        )
-    };
-    let descriptor = checked(result)?;
-    if u64::from(flags) & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER == 0 {
-        return Ok(None);
-    }
-    let descriptor = i32::try_from(descriptor).map_err(|_| Errno::RANGE)?;
-    // SAFETY: with NEW_LISTENER the result is a new, close-on-exec descriptor that nothing else owns.
-    Ok(Some(unsafe { OwnedFd::from_raw_fd(descriptor) }))
 }
 
 /// Sets a limit of the calling process (`RLIMIT_*`, soft and hard).

@@ -1,7 +1,7 @@
 //! Bundles for tests, and what is left on the host after them.
 
 use ballast_runtime::{
-    Container, CreateOptions, CreateRequest, Error, Process, ProcessIo, RootfsMount, Runtime, sys,
+    Container, CreateOptions, CreateRequest, Error, Process, ProcessIo, RootfsMount, Runtime, ViewPolicy, sys,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ pub struct Bundle {
     pub config: Value,
     /// Mounts of the rootfs, when it is not just a directory.
     pub rootfs_mounts: Vec<RootfsMount>,
+    /// The node's policy of views.
+    pub policy: ViewPolicy,
     directory: TempDir,
 }
 
@@ -50,7 +52,7 @@ impl Bundle {
         .unwrap();
         let id = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let config = default_config(&id, script);
-        Self { id, config, rootfs_mounts: Vec::new(), directory }
+        Self { id, config, rootfs_mounts: Vec::new(), policy: ViewPolicy::default(), directory }
     }
 
     /// A container that does nothing; once it is started its program is `sleep`.
@@ -96,7 +98,7 @@ impl Bundle {
             bundle: self.path().to_owned(),
             rootfs: self.rootfs_mounts.clone(),
             io,
-            options: CreateOptions::default(),
+            options: CreateOptions { proc_view: self.policy, ..CreateOptions::default() },
         };
         Container::create(runtime, request)
     }

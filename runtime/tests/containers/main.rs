@@ -11,6 +11,7 @@ mod hostile;
 mod mounts;
 mod proc_view;
 mod process;
+mod sysinfo;
 
 use ballast_runtime::Runtime;
 use libtest_mimic::{Arguments, Trial};
@@ -21,9 +22,16 @@ type Test = fn(&Arc<Runtime>);
 
 fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::start().expect("fork the spawner"));
-    let tests: Vec<(&'static str, Test)> =
-        [basics::TESTS, failures::TESTS, hostile::TESTS, mounts::TESTS, proc_view::TESTS, process::TESTS]
-            .concat();
+    let tests: Vec<(&'static str, Test)> = [
+        basics::TESTS,
+        failures::TESTS,
+        hostile::TESTS,
+        mounts::TESTS,
+        proc_view::TESTS,
+        process::TESTS,
+        sysinfo::TESTS,
+    ]
+    .concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {

@@ -10,6 +10,7 @@ struct Table {
     default: Option<DefaultName>,
     files: Option<Vec<String>>,
     rounding: RoundingName,
+    sysinfo: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -49,6 +50,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
             RoundingName::Nearest => Rounding::Nearest,
             RoundingName::Down => Rounding::Down,
         },
+        sysinfo: table.sysinfo,
     })
 }
 
@@ -71,14 +73,17 @@ mod tests {
 
     #[test]
     fn settings_are_read() {
-        let read =
-            policy("default = \"limited\"\nfiles = [\"meminfo\", \"cpu\"]\nrounding = \"down\"").unwrap();
+        let read = policy(
+            "default = \"limited\"\nfiles = [\"meminfo\", \"cpu\"]\nrounding = \"down\"\nsysinfo = true",
+        )
+        .unwrap();
         assert_eq!(
             read,
             ViewPolicy {
                 containers: Containers::Limited,
                 files: Selection::parse("meminfo,cpu").unwrap(),
                 rounding: Rounding::Down,
+                sysinfo: true,
             }
         );
     }
@@ -88,6 +93,7 @@ mod tests {
         for (table, name) in [
             ("defaults = \"on\"", "defaults"),
             ("default = \"yes\"", "yes"),
+            ("sysinfo = \"on\"", "sysinfo"),
             ("files = [\"memory\"]", "memory"),
         ] {
             let error = policy(table).unwrap_err();

@@ -123,6 +123,10 @@ impl Container {
             let error = runtime::report(&error);
             tracing::warn!(id = self.id, error, "the container sees the host's /proc");
         }
+        if let Some(error) = self.runtime.take_sysinfo_failure() {
+            let error = runtime::report(&error);
+            tracing::warn!(id = self.id, error, "sysinfo(2) tells the container of the host");
+        }
     }
 
     /// Signals init. The end of init ends the container, so where the kernel does not see to that, SIGKILL goes to all.

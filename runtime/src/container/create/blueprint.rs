@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::hooks::State;
 use crate::plan::wire::HookPlan;
 use crate::plan::{
-    self, Annotations, IdMaps, Namespaces, PlanError, RuntimeHooks, ViewPlan, plan_hooks, plan_memory_qos,
-    plan_namespaces, plan_proc_view,
+    self, Annotations, IdMaps, Namespaces, PlanError, RuntimeHooks, SysinfoPlan, ViewPlan, plan_hooks,
+    plan_memory_qos, plan_namespaces, plan_proc_view, plan_sysinfo,
 };
 use crate::runtime::Runtime;
 use crate::seccomp::Filter;
@@ -29,6 +29,7 @@ pub(super) struct Blueprint<'a> {
     pub(super) runtime_hooks: RuntimeHooks,
     pub(super) container_hooks: HookPlan,
     pub(super) proc_view: Option<ViewPlan>,
+    pub(super) sysinfo: SysinfoPlan,
 }
 
 impl<'a> Blueprint<'a> {
@@ -56,7 +57,9 @@ impl<'a> Blueprint<'a> {
             annotations: spec.annotations().clone().unwrap_or_default(),
         };
         let namespaces = plan_namespaces(spec)?;
+        let seccomp = linux.seccomp().as_ref().map(|profile| runtime.seccomp_filter(profile)).transpose()?;
         Ok(Self {
+            sysinfo: plan_sysinfo(&annotations, &namespaces, seccomp.as_ref(), &request.options.proc_view)?,
             proc_view: plan_proc_view(spec, &namespaces, &request.options.proc_view)?,
             namespaces,
             maps: IdMaps::from_spec("linux", linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?,
@@ -65,7 +68,7 @@ impl<'a> Blueprint<'a> {
             limits,
             memory_qos,
             device_program: device_program(resources)?,
-            seccomp: linux.seccomp().as_ref().map(|profile| runtime.seccomp_filter(profile)).transpose()?,
+            seccomp,
             container_hooks: HookPlan {
                 wait_for_runtime: !runtime_hooks.prestart.is_empty()
                     || !runtime_hooks.create_runtime.is_empty(),

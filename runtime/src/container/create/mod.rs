@@ -118,12 +118,13 @@ impl Made {
         )?;
         let cgroup = self.cgroup.as_ref().ok_or(Error::ProcessFinished)?;
         let view = order.make_view(cgroup)?;
+        let sysinfo_failure = order.make_sysinfo(&view, cgroup, runtime, &request.options.proc_view)?;
 
         let spawned = runtime.spawner().spawn(Plan::Init(order.plan), order.descriptors, cgroup.as_fd())?;
         // systemd would have removed a scope without a process; from here on the container has one.
         drop(placeholder);
         let hooks = &order.runtime_hooks;
-        let process = Process::park(spawned, order.defaults.listener_target(&state), |pid| {
+        let process = Process::park(spawned, order.defaults.listeners(&state), |pid| {
             let state = State { pid, ..state.clone() };
             hooks::run_all("prestart", &hooks.prestart, &state)?;
             Ok(hooks::run_all("createRuntime", &hooks.create_runtime, &state)?)
@@ -145,6 +146,7 @@ impl Made {
             record,
             rootfs: Mutex::new(std::mem::take(&mut self.rootfs)),
             view: Mutex::new(view),
+            sysinfo_failure: Mutex::new(sysinfo_failure),
             hooks: order.runtime_hooks,
             state: State { pid: process.pid(), ..state },
             init,

@@ -6,12 +6,14 @@ use crate::container::ContainerNamespaces;
 use crate::container::memory_qos::MemoryQosOfContainer;
 use crate::container::proc_view::{ViewOutcome, make_view};
 use crate::container::process_defaults::{ProcessDefaults, with_console_size};
+use crate::container::sysinfo::{SysinfoOutcome, make_sysinfo};
 use crate::error::{CallContext, Error};
 use crate::plan::wire::{InitPlan, NamespacePlan, RootfsPlan};
 use crate::plan::{
-    Bind, Binder, IdMaps, Namespaces, PlanError, RuntimeHooks, UserNamespace, ViewPlan, absolute_path,
-    clone_tree, id_map_lines, plan_devices, plan_mounts, plan_process, plan_sysctls,
+    Bind, Binder, IdMaps, Namespaces, PlanError, RuntimeHooks, SysinfoPlan, UserNamespace, ViewPlan,
+    absolute_path, clone_tree, id_map_lines, plan_devices, plan_mounts, plan_process, plan_sysctls,
 };
+use crate::proc_view::ViewPolicy;
 use crate::process::ProcessIo;
 use crate::rootfs::path_for_kernel;
 use crate::runtime::Runtime;
@@ -37,6 +39,7 @@ pub(super) struct Order {
     pub(super) device_program: Option<Vec<u64>>,
     pub(super) runtime_hooks: RuntimeHooks,
     pub(super) proc_view: Option<ViewPlan>,
+    pub(super) sysinfo: SysinfoPlan,
 }
 
 impl Order {
@@ -60,6 +63,8 @@ impl Order {
         let devices = plan_devices(spec, user_namespace.is_some(), &mut descriptors)?;
         let rootfs = plan_rootfs(spec, &blueprint.rootfs_path, &mut descriptors)?;
         let defaults = ProcessDefaults {
+            // Known once there is a cgroup.
+            sysinfo: None,
             seccomp: blueprint.seccomp,
             session_keyring: (!options.no_new_keyring).then(|| format!("_ses.{id}")),
             personality: linux.personality().clone(),
@@ -85,6 +90,7 @@ impl Order {
         Ok(Self {
             plan: Box::new(plan),
             proc_view: blueprint.proc_view,
+            sysinfo: blueprint.sysinfo,
             descriptors,
             namespaces,
             defaults,
@@ -104,6 +110,27 @@ impl Order {
             self.namespaces.joined_by_exec |= UnshareFlags::NEWTIME.bits();
         }
         Ok(outcome)
+    }
+
+    /// Makes the answers to `sysinfo` calls, which need the cgroup and what became of the view. Returns why there are none
+    /// though the policy wants them.
+    pub(super) fn make_sysinfo(
+        &mut self,
+        view: &ViewOutcome,
+        cgroup: &Cgroup,
+        runtime: &Runtime,
+        policy: &ViewPolicy,
+    ) -> Result<Option<Error>, Error> {
+        let plan = std::mem::replace(&mut self.sysinfo, SysinfoPlan::Off);
+        match make_sysinfo(plan, view, policy.rounding, cgroup, runtime)? {
+            SysinfoOutcome::Made(sysinfo) => {
+                self.plan.process.sysinfo = Some(sysinfo.filter.clone());
+                self.defaults.sysinfo = Some(sysinfo);
+                Ok(None)
+            }
+            SysinfoOutcome::NotNeeded => Ok(None),
+            SysinfoOutcome::Failed(error) => Ok(Some(error)),
+        }
     }
 }
 

@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_block_without_its_empty_line_gets_it() {
-        let user_mode_linux = "processor\t: 0\nmodel name\t: UML\nbogomips\t: 1.00\nprocessor\t: 1\nbogomips\t: 1.00\n";
+        let user_mode_linux =
+            "processor\t: 0\nmodel name\t: UML\nbogomips\t: 1.00\nprocessor\t: 1\nbogomips\t: 1.00\n";
         let first = "processor\t: 0\nmodel name\t: UML\nbogomips\t: 1.00\n\n";
         assert_eq!(rendered(user_mode_linux, "0-1", 1).as_deref(), Some(first));
         let both = format!("{first}processor\t: 1\nbogomips\t: 1.00\n\n");

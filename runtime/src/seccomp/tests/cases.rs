@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::architecture::Architecture;
-use super::super::{Flags, Listener};
+use super::super::{Flags, Listener, Machine};
 use super::{ALLOW, Call, Compiled, ENOSYS, ERRNO, KILL_PROCESS};
 
 const HIT: u32 = ERRNO | 99;
@@ -269,4 +269,28 @@ fn every_architecture_of_the_specification_is_known_by_name() {
         assert_eq!(filter.result(Call::named(architecture, "read", &[])), ALLOW);
     }
     assert_eq!(filter.result(Call::named(Architecture::Arm, "read", &[])), KILL_PROCESS);
+}
+
+#[test]
+fn a_filter_that_notifies_of_one_call_lets_all_others_through_on_every_architecture() {
+    const NOTIFY: u32 = 0x7fc0_0000;
+    for (machine, architectures) in [
+        (Machine::X86_64, &[Architecture::X86_64, Architecture::X86, Architecture::X32][..]),
+        (Machine::Aarch64, &[Architecture::Aarch64, Architecture::Arm]),
+    ] {
+        let filter = super::super::notify_of("sysinfo", Flags::NEW_LISTENER, machine).unwrap();
+        assert!(filter.unknown_syscalls.is_empty() && filter.program.len() < 20, "{filter:?}");
+        let result = |call| super::interpreter::run(&filter.program, call).value;
+        for architecture in architectures {
+            let called = Call::named(*architecture, "sysinfo", &[]);
+            assert_eq!(result(called), NOTIFY, "{architecture:?}");
+            for other in [called.number - 1, called.number + 1, architecture.first_number(), u32::MAX] {
+                assert_eq!(
+                    result(Call::number(*architecture, other, &[])),
+                    ALLOW,
+                    "{architecture:?} {other}"
+                );
+            }
+        }
+    }
 }
