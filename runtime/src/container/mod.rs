@@ -21,7 +21,7 @@ use self::process_defaults::ProcessDefaults;
 use crate::error::Error;
 use crate::hooks::{self, State};
 use crate::plan::RuntimeHooks;
-use crate::proc_view::ViewCounters;
+use crate::proc_view::ViewDescription;
 use crate::process::send_signal;
 use crate::record::Record;
 use crate::rootfs::MountedRootfs;
@@ -239,11 +239,11 @@ impl Container {
         self.sysinfo_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// How often its view of `/proc` was read; `None` when it has none.
+    /// Its view of `/proc`; `None` when it has none.
     #[must_use]
-    pub fn view_counters(&self) -> Option<Arc<ViewCounters>> {
+    pub fn describe_view(&self) -> Option<ViewDescription> {
         match &*self.view() {
-            ViewOutcome::Made(view) => Some(view.texts().counters()),
+            ViewOutcome::Made(view) => Some(view.describe()),
             ViewOutcome::NotNeeded | ViewOutcome::Failed(_) => None,
         }
     }

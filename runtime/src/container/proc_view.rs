@@ -4,7 +4,9 @@ use super::create::duplicate;
 use crate::error::{CallContext, Error};
 use crate::plan::wire::{Descriptor, InitPlan, LastingPlan, ProcViewPlan};
 use crate::plan::{ViewPlan, ViewReason};
-use crate::proc_view::{ContainerTexts, Epoch, FuseMount, Origin, Selection, View, ViewFile, ViewMounts};
+use crate::proc_view::{
+    ContainerTexts, Epoch, FuseMount, Mechanism, Origin, Selection, ShownFile, View, ViewFile, ViewMounts,
+};
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
 use ballast_cgroups::Cgroup;
@@ -66,7 +68,8 @@ fn try_make(
     let origin = Origin::now(cgroup.lineage()?, view.rounding, epoch);
     let (mounts, (live, lasting)) = mounts(view.files, descriptors)?;
     let pressure = if view.files.pressure { pressure_trees(cgroup)? } else { Vec::new() };
-    let made = View::serve(mounts, ContainerTexts::new(origin))?;
+    let files = shown_files(view.files, pressure.iter().map(|(_, name)| name));
+    let made = View::serve(mounts, ContainerTexts::new(origin), files)?;
     if epoch != Epoch::default() {
         plan.namespaces.new_time = Some(format!("boottime -{} 0\n", epoch.boottime_s));
     }
@@ -101,6 +104,19 @@ fn mounts(selected: Selection, descriptors: &mut Descriptors<'_>) -> Result<(Vie
         mounts.lasting = Some(mount);
     }
     Ok((mounts, (live, lasting)))
+}
+
+/// What the container is shown, as people should be told.
+fn shown_files<'a>(selected: Selection, pressure: impl Iterator<Item = &'a CString>) -> Vec<ShownFile> {
+    let of_the_shim = selected.files().map(|file| {
+        let mechanism = if file.is_lasting() { Mechanism::Lasting } else { Mechanism::Live };
+        ShownFile { path: file.path().to_string_lossy().into_owned(), mechanism }
+    });
+    let of_the_kernel = pressure.map(|name| ShownFile {
+        path: format!("/proc/{}", name.to_string_lossy()),
+        mechanism: Mechanism::Kernel,
+    });
+    of_the_shim.chain(of_the_kernel).collect()
 }
 
 /// The container's boot is now, where the kernel can show that consistently: in a time namespace.

@@ -3,6 +3,7 @@
 //! [`figures`] are a container's numbers, [`render`] turns them into the kernel's texts; both are pure. `sample` reads the
 //! numbers from the container's cgroup, and `serve` shows the texts as files in a mount that only that container has.
 
+mod description;
 pub mod figures;
 mod file;
 mod policy;
@@ -12,6 +13,7 @@ mod serve;
 mod texts;
 mod view;
 
+pub use description::{Mechanism, ShownFile, ViewDescription};
 pub use file::ViewFile;
 pub use policy::{Containers, Selection, UnknownFile, ViewPolicy};
 pub(crate) use sample::{Epoch, Origin};

@@ -2,6 +2,7 @@
 
 use super::serve::{Connections, FuseMount, Server};
 use super::texts::ContainerTexts;
+use super::{ShownFile, ViewDescription};
 use crate::error::CallError;
 use rustix::fd::OwnedFd;
 
@@ -22,14 +23,29 @@ pub(crate) struct View {
     /// process, which would wait for it.
     _trees: [Option<OwnedFd>; 2],
     texts: ContainerTexts,
+    files: Vec<ShownFile>,
 }
 
 impl View {
-    pub(crate) fn serve(mounts: ViewMounts, texts: ContainerTexts) -> Result<Self, CallError> {
+    /// Serves mounts; `files` are all that the container is shown, by whatever mechanism.
+    pub(crate) fn serve(
+        mounts: ViewMounts,
+        texts: ContainerTexts,
+        files: Vec<ShownFile>,
+    ) -> Result<Self, CallError> {
         let (live, live_tree) = mounts.live.map(FuseMount::into_parts).unzip();
         let (lasting, lasting_tree) = mounts.lasting.map(FuseMount::into_parts).unzip();
         let server = Server::start(Connections { live, lasting }, texts.clone())?;
-        Ok(Self { server, _trees: [live_tree, lasting_tree], texts })
+        Ok(Self { server, _trees: [live_tree, lasting_tree], texts, files })
+    }
+
+    pub(crate) fn describe(&self) -> ViewDescription {
+        let counters = self.texts().counters();
+        ViewDescription {
+            files: self.files.clone(),
+            reads: counters.reads(),
+            fallbacks: counters.fallbacks(),
+        }
     }
 
     /// What it shows, for others who show the same.

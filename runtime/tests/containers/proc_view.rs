@@ -2,8 +2,9 @@
 
 use super::Test;
 use super::bundle::{Bundle, Streams, find_cgroup_mount, wait};
-use ballast_runtime::Runtime;
+use ballast_runtime::{Mechanism, Runtime, ShownFile};
 use serde_json::{Value, json};
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -171,12 +172,19 @@ fn choice(runtime: &Arc<Runtime>) {
 fn end(runtime: &Arc<Runtime>) {
     let bundle = with_view("");
     let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
-    let counters = container.view_counters().unwrap();
-    let read = std::fs::read_to_string(format!("/proc/{}/root/proc/stat", init.pid())).unwrap();
-    assert!(read.starts_with("cpu  ") && counters.reads() > 0 && counters.fallbacks() == 0, "{counters:?}");
+    let mut open = std::fs::File::open(format!("/proc/{}/root/proc/stat", init.pid())).unwrap();
+    let mut read = String::new();
+    open.read_to_string(&mut read).unwrap();
+    let view = container.describe_view().unwrap();
+    assert!(read.starts_with("cpu  ") && view.reads > 0 && view.fallbacks == 0, "{view:?}");
+    let stat = ShownFile { path: "/proc/stat".to_owned(), mechanism: Mechanism::Live };
+    assert!(view.files.contains(&stat), "{view:?}");
     init.signal(9).unwrap();
     wait(&init);
     container.delete().unwrap();
-    assert_eq!(Arc::strong_count(&counters), 1, "nobody serves it any more");
+    assert_eq!(container.describe_view(), None);
+    open.rewind().unwrap();
+    let read = open.read_to_string(&mut read).map_err(|error| error.kind());
+    assert_eq!(read, Err(std::io::ErrorKind::NotConnected), "nobody serves it any more");
     bundle.assert_nothing_left();
 }

@@ -12,8 +12,7 @@ use std::{
     time::Duration,
 };
 
-use ballast_runtime::Runtime;
-use containerd_shim_protos::shim_async::Task;
+use ballast_runtime::{Runtime, ShimRecord};
 use rustix::{
     fs::{Mode, OFlags},
     process::{getpid, set_child_subreaper},
@@ -32,7 +31,7 @@ use crate::{
     log::{self, Level, Sink},
     readiness,
     reaper::Reaper,
-    server::{self, Context, ServerError, Shutdown},
+    server::{self, Context, ServerError, Services, Shutdown},
     version,
 };
 
@@ -77,7 +76,7 @@ fn step<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> DaemonError
 pub(super) fn run(
     identity: &Identity,
     arguments: &Arguments,
-    new_task_service: impl FnOnce(Context) -> Arc<dyn Task + Send + Sync>,
+    new_services: impl FnOnce(Context) -> Services,
 ) -> Result<(), DaemonError> {
     let events = std::env::var(TTRPC_ADDRESS).map_err(DaemonError::NoEventAddress)?;
     let events = PathBuf::from(events.strip_prefix("unix://").unwrap_or(&events));
@@ -96,7 +95,7 @@ pub(super) fn run(
         .thread_keep_alive(BLOCKING_THREAD_KEEP_ALIVE)
         .build()
         .map_err(step("start event loop"))?;
-    event_loop.block_on(serve(identity, events, listener, Arc::new(runtime), new_task_service))
+    event_loop.block_on(serve(identity, events, listener, Arc::new(runtime), new_services))
 }
 
 async fn serve(
@@ -104,7 +103,7 @@ async fn serve(
     events: PathBuf,
     listener: UnixListener,
     runtime: Arc<Runtime>,
-    new_task_service: impl FnOnce(Context) -> Arc<dyn Task + Send + Sync>,
+    new_services: impl FnOnce(Context) -> Services,
 ) -> Result<(), DaemonError> {
     let mut signals = Signals::new().map_err(step("sigaction"))?;
     let socket = listener.local_addr().map_err(step("getsockname"))?.as_pathname().map(PathBuf::from);
@@ -119,7 +118,12 @@ async fn serve(
     };
     let shutdown = context.shutdown.clone();
     announce_end_of_spawner(&context.runtime).map_err(step("watch the spawner"))?;
-    let server = server::serve(listener, new_task_service(context)).await?;
+    let record = ShimRecord::of(&identity.namespace, &identity.id);
+    if let Some(Err(error)) = socket.as_deref().map(|socket| record.write_socket(socket)) {
+        // The pod is served all the same; an operator's command will not find it.
+        tracing::warn!(error = ballast_runtime::report(&error), "record the shim's socket");
+    }
+    let server = server::serve(listener, new_services(context)).await?;
     tracing::info!(
         id = identity.id,
         namespace = identity.namespace,
@@ -127,7 +131,7 @@ async fn serve(
         "shim serves"
     );
     signals.until_end(&shutdown).await;
-    end(socket, flusher, server).await;
+    end(&record, socket, flusher, server).await;
     Ok(())
 }
 
@@ -145,8 +149,11 @@ fn announce_end_of_spawner(runtime: &Runtime) -> io::Result<()> {
     Ok(())
 }
 
-/// The socket's file goes first, while it is certainly ours: nobody replaces the file of a socket that answers.
-async fn end(socket: Option<PathBuf>, flusher: Flusher, server: server::RunningServer) {
+/// Record and file of the socket go first, while they are certainly ours: nobody takes the place of a shim that answers.
+async fn end(record: &ShimRecord, socket: Option<PathBuf>, flusher: Flusher, server: server::RunningServer) {
+    if let Err(error) = record.remove() {
+        tracing::warn!(error = ballast_runtime::report(&error), "remove the shim's record");
+    }
     if let Some(Err(error)) = socket.as_deref().map(std::fs::remove_file) {
         tracing::warn!(%error, "remove socket");
     }
@@ -194,8 +201,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.user.recv() => {
                     let level = if log::level() == Level::Debug { started_with } else { Level::Debug };
-                    log::set_level(level);
-                    tracing::error!(level = level.name(), "log level changed");
+                    log::change_level(level);
                 }
             }
         }

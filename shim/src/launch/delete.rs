@@ -15,7 +15,7 @@ use ballast_cgroups::{
     Cgroup, CgroupPath, Hierarchy,
     memory_qos::{LevelsLock, PodPlace},
 };
-use ballast_runtime::{Record, STATE_DIRECTORY};
+use ballast_runtime::{Record, STATE_DIRECTORY, ShimRecord};
 use containerd_shim_protos::{
     api::DeleteResponse,
     protobuf::{Message, MessageField, well_known_types::timestamp::Timestamp},
@@ -78,9 +78,14 @@ pub(super) fn delete(identity: &Identity) -> Result<Vec<u8>, DeleteError> {
     for place in places {
         release_protection(&place).unwrap_or_else(|error| warn("release memory protection", &error));
     }
-    let socket = socket_of(identity, &bundle);
+    let record = ShimRecord::of(&identity.namespace, &identity.id);
+    let socket = socket_of(identity, &record, &bundle);
     // A live socket stays: somebody serves there.
-    socket.remove_stale().unwrap_or_else(|error| warn("remove socket", &error));
+    let forget = || {
+        let removed = record.remove();
+        removed.unwrap_or_else(|error| warn("remove the shim's record", &error));
+    };
+    socket.remove_stale(forget).unwrap_or_else(|error| warn("remove socket", &error));
     answer()
 }
 
@@ -163,8 +168,13 @@ fn unmount_all(path: &Path) -> rustix::io::Result<()> {
     }
 }
 
-/// The socket of a group that was named after this task.
-fn socket_of(identity: &Identity, bundle: &Path) -> SocketPath {
+/// The socket of a group that was named after this task: the recorded one, or where it would be.
+fn socket_of(identity: &Identity, record: &ShimRecord, bundle: &Path) -> SocketPath {
+    match record.socket() {
+        Ok(Some(socket)) => return SocketPath::from(socket),
+        Ok(None) => {}
+        Err(error) => warn("read the shim's record", &error),
+    }
     let directory = std::fs::read_link(bundle.join("s")).unwrap_or_else(|_| PathBuf::from(DEFAULT_DIRECTORY));
     SocketPath::new(&directory, &identity.grpc_address, &identity.namespace, &identity.id)
 }

@@ -14,12 +14,13 @@ pub mod options;
 mod socket;
 mod start;
 
-use std::{io::Write, sync::Arc};
-
-use containerd_shim_protos::shim_async::Task;
+use std::io::Write;
 
 use self::arguments::{Action, Arguments};
-use crate::{server::Context, version};
+use crate::{
+    server::{Context, Services},
+    version,
+};
 
 /// The variable that names containerd's event socket.
 const TTRPC_ADDRESS: &str = "TTRPC_ADDRESS";
@@ -47,13 +48,13 @@ pub enum LaunchError {
     Output(#[source] std::io::Error),
 }
 
-/// Does what the command line asks for. `new_task_service` is called once, by the daemon only.
+/// Does what the command line asks for. `new_services` is called once, by the daemon only.
 ///
 /// # Errors
 /// The first thing that failed; everything done before it is undone.
 pub fn run(
     command_line: impl IntoIterator<Item = std::ffi::OsString>,
-    new_task_service: impl FnOnce(Context) -> Arc<dyn Task + Send + Sync>,
+    new_services: impl FnOnce(Context) -> Services,
 ) -> Result<(), LaunchError> {
     let arguments = Arguments::parse(command_line)?;
     match &arguments.action {
@@ -61,7 +62,7 @@ pub fn run(
         Action::Info => answer(&info::reply()?),
         Action::Start(identity) => answer(&start::start(identity, &arguments)?),
         Action::Delete(identity) => answer(&delete::delete(identity)?),
-        Action::Serve(identity) => Ok(daemon::run(identity, &arguments, new_task_service)?),
+        Action::Serve(identity) => Ok(daemon::run(identity, &arguments, new_services)?),
     }
 }
 

@@ -87,18 +87,15 @@ impl SocketPath {
         .map_err(|source| self.error("bind(AF_UNIX)", source))
     }
 
-    /// Whether there is a file, of a live or a dead socket.
-    pub(super) fn exists(&self) -> bool {
-        self.path.exists()
-    }
-
-    /// Removes the file of a socket that nobody listens on. A missing one is fine; a live one stays.
-    pub(super) fn remove_stale(&self) -> Result<(), SocketError> {
-        if !self.exists() {
+    /// Removes the file of a socket that nobody listens on, after what else says that somebody does. A missing one is fine; a
+    /// live one stays.
+    pub(super) fn remove_stale(&self, forget: impl FnOnce()) -> Result<(), SocketError> {
+        let _lock = self.lock_directory()?;
+        if self.is_alive()? {
             return Ok(());
         }
-        let _lock = self.lock_directory()?;
-        if self.is_alive()? { Ok(()) } else { self.unlink() }
+        forget();
+        self.unlink()
     }
 
     /// Binds and listens. The file never has a mode that lets others in, not even for a moment: the kernel takes it

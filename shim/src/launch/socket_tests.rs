@@ -45,7 +45,7 @@ fn the_second_joins_a_socket_that_answers() {
     let socket = socket(&directory);
     let Claim::Bound(_bound) = socket.claim().unwrap() else { panic!("nobody to join") };
     assert!(matches!(socket.claim().unwrap(), Claim::Joined));
-    socket.remove_stale().unwrap();
+    socket.remove_stale(|| panic!("somebody serves there")).unwrap();
     assert!(socket.path.exists(), "a live socket stays");
 }
 
@@ -56,7 +56,11 @@ fn a_dead_socket_is_replaced() {
     let Claim::Bound(bound) = socket.claim().unwrap() else { panic!("nobody to join") };
     bound.hand_over();
     assert!(socket.path.exists(), "the file of a dead shim");
-    let Claim::Bound(_again) = socket.claim().unwrap() else { panic!("joined a dead socket") };
+    let Claim::Bound(again) = socket.claim().unwrap() else { panic!("joined a dead socket") };
+    again.hand_over();
+    let mut forgotten = false;
+    socket.remove_stale(|| forgotten = true).unwrap();
+    assert!(forgotten && !socket.path.exists());
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn of_many_that_start_at_once_one_binds_and_all_others_join() {
 #[test]
 fn removing_a_stale_socket_succeeds_when_it_is_gone_already() {
     let directory = tempfile::tempdir().unwrap();
-    socket(&directory).remove_stale().unwrap();
+    socket(&directory).remove_stale(|| ()).unwrap();
 }
 
 #[test]

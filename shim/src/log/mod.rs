@@ -39,6 +39,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// All of them, the least talkative first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
     /// The level of containerd's bootstrap parameters: an open scale on which smaller is more verbose
     /// (`-8` trace, `-4` debug, `0` info, `4` warn, `8` error and beyond).
     pub fn from_bootstrap(level: i32) -> Self {
@@ -53,9 +56,7 @@ impl Level {
 
     /// The level that `name` names, as it is written in the log.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace]
-            .into_iter()
-            .find(|level| level.name() == name)
+        Self::ALL.into_iter().find(|level| level.name() == name)
     }
 
     /// The name used on the command line.
@@ -98,8 +99,13 @@ pub fn level() -> Level {
     Level::from_number(LEVEL.load(Ordering::Relaxed))
 }
 
-/// Changes the level of the running process.
-pub fn set_level(level: Level) {
+/// Changes the level of the running process, and says so in the log, whatever the level.
+pub fn change_level(level: Level) {
+    set_level(level);
+    tracing::error!(level = level.name(), "log level changed");
+}
+
+fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
     tracing::callsite::rebuild_interest_cache();
 }

@@ -1,4 +1,4 @@
-//! The ttrpc server of one pod: the same Task service under its v2 and v3 names on one socket.
+//! The ttrpc server of one pod: containerd's Task service under its v2 and v3 names, and Ballast's own, on one socket.
 //!
 //! Must not know what the services do.
 
@@ -7,6 +7,7 @@ mod detached;
 
 use std::{collections::HashMap, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
+use ballast_proto::{Pod, create_pod};
 use containerd_shim_protos::shim_async::{Task, create_task};
 use tokio::sync::watch;
 use ttrpc::asynchronous::{Server, Service, transport::Listener};
@@ -97,21 +98,31 @@ impl std::fmt::Debug for RunningServer {
     }
 }
 
-/// Serves `task` on `listener`, to peers of the shim's own uid.
+/// What is served.
+pub struct Services {
+    /// For containerd.
+    pub task: Arc<dyn Task + Send + Sync>,
+    /// For the operator's command.
+    pub pod: Arc<dyn Pod + Send + Sync>,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
+/// Serves `services` on `listener`, to peers of the shim's own uid.
 ///
 /// # Errors
 /// When the listener is not a listening socket.
-pub async fn serve(
-    listener: UnixListener,
-    task: Arc<dyn Task + Send + Sync>,
-) -> Result<RunningServer, ServerError> {
+pub async fn serve(listener: UnixListener, services: Services) -> Result<RunningServer, ServerError> {
     let socket_error = |step| move |source| ServerError::Socket { step, source };
     listener.set_nonblocking(true).map_err(socket_error("fcntl(O_NONBLOCK)"))?;
     let listener = tokio::net::UnixListener::from_std(listener).map_err(socket_error("epoll_ctl"))?;
     let connections = OpenConnections::default();
     let accepted = SameUserConnections::new(listener, connections.clone());
-    let mut server =
-        Server::new().add_listener(Listener::new(accepted)).register_service(task_services(task));
+    let mut server = Server::new().add_listener(Listener::new(accepted)).register_service(methods(services));
     server.start().await.map_err(ServerError::Start)?;
     Ok(RunningServer { server, connections })
 }
@@ -127,11 +138,12 @@ impl RunningServer {
     }
 }
 
-/// The service under both of its names, its bodies detached from the requests that started them.
-fn task_services(task: Arc<dyn Task + Send + Sync>) -> HashMap<String, Service> {
+/// The services by name, the Task service by both of its names; their bodies detached from the requests that started them.
+fn methods(Services { task, pod }: Services) -> HashMap<String, Service> {
     let v3 = create_task(Arc::clone(&task));
     let v2 = create_task(task).into_values().map(|service| (TASK_V2.to_owned(), service));
-    v3.into_iter().chain(v2).map(|(name, service)| (name, detached(service))).collect()
+    let all = v3.into_iter().chain(v2).chain(create_pod(pod));
+    all.map(|(name, service)| (name, detached(service))).collect()
 }
 
 #[cfg(test)]

@@ -23,6 +23,11 @@ struct Halting {
     shutdown: Shutdown,
 }
 
+/// A service that has none of its methods.
+struct NoPod;
+
+impl Pod for NoPod {}
+
 struct Counted(watch::Sender<usize>);
 
 impl Drop for Counted {
@@ -76,7 +81,8 @@ async fn served() -> Served {
         waiting: waiting.clone(),
         shutdown: shutdown.clone(),
     };
-    let server = serve(UnixListener::bind(&path).unwrap(), Arc::new(task)).await.unwrap();
+    let services = Services { task: Arc::new(task), pod: Arc::new(NoPod) };
+    let server = serve(UnixListener::bind(&path).unwrap(), services).await.unwrap();
     Served { _directory: directory, path, server, started, go_on, finished, waiting, shutdown }
 }
 

@@ -6,6 +6,7 @@
 mod cell;
 mod container;
 mod create;
+mod description;
 mod errors;
 mod exec;
 mod exit;
@@ -21,6 +22,7 @@ use std::time::SystemTime;
 use containerd_shim_protos::protobuf::{MessageField, well_known_types::timestamp::Timestamp};
 
 pub use self::{
+    description::Description,
     errors::TaskError,
     service::TaskService,
     state::{Refusal, StateName},

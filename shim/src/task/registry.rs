@@ -73,6 +73,20 @@ impl<C> Registry<C> {
         }
     }
 
+    /// Everything that is there, by id.
+    pub(super) fn all(&self) -> Vec<(String, Arc<C>)> {
+        let Slots::Open { present, .. } = &*self.lock() else { return Vec::new() };
+        let mut all: Vec<_> = present
+            .iter()
+            .filter_map(|(id, slot)| match slot {
+                Slot::Present(container) => Some((id.clone(), Arc::clone(container))),
+                Slot::Creating => None,
+            })
+            .collect();
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
     /// Frees an id. Returns whether the registry is closed now: the last call was given and this was the last.
     pub(super) fn remove(&self, id: &str) -> bool {
         let mut slots = self.lock();
@@ -136,8 +150,10 @@ mod tests {
         let reservation = registry.reserve("a").unwrap();
         assert!(matches!(registry.reserve("a"), Err(TaskError::ContainerExists(_))));
         assert!(matches!(registry.get("a"), Err(TaskError::NoSuchContainer(_))));
+        assert_eq!(registry.all(), []);
         reservation.fill(Arc::new(()));
         registry.get("a").unwrap();
+        assert_eq!(registry.all(), [("a".to_owned(), Arc::new(()))]);
         assert!(matches!(registry.reserve("a"), Err(TaskError::ContainerExists(_))));
         registry.remove("a");
         registry.reserve("a").unwrap();

@@ -25,6 +25,7 @@ use ttrpc::{Result, asynchronous::TtrpcContext};
 use super::{
     container::Container,
     create,
+    description::Description,
     errors::TaskError,
     exec::Exec,
     registry::Registry,
@@ -54,6 +55,18 @@ impl TaskService {
     /// A pod without tasks.
     pub fn new(context: Context) -> Self {
         Self { context, containers: Registry::new() }
+    }
+
+    /// Its containers, by id.
+    ///
+    /// # Errors
+    /// When the runtime's threads are gone.
+    pub async fn describe(&self) -> std::result::Result<Vec<Description>, TaskError> {
+        let mut descriptions = Vec::new();
+        for (_, container) in self.containers.all() {
+            descriptions.push(container.describe().await?);
+        }
+        Ok(descriptions)
     }
 
     fn container(&self, id: &str) -> std::result::Result<Arc<Container>, TaskError> {

@@ -8,6 +8,7 @@
     reason = "the lints' exception for tests knows only functions marked as such"
 )]
 
+mod control;
 mod pod;
 
 use std::{

@@ -40,6 +40,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub(crate) struct Pod {
     directory: TempDir,
     namespace: String,
+    client: Client,
     pub(crate) task: TaskClient,
     shim: OwnedFd,
     events: Arc<Recorder>,
@@ -140,10 +141,35 @@ impl Pod {
         let output = start.wait_with_output().unwrap();
         assert!(output.status.success());
         let reply = BootstrapResult::parse_from_bytes(&output.stdout).unwrap();
-        let task = TaskClient::new(Client::connect(&reply.address).unwrap());
+        let client = Client::connect(&reply.address).unwrap();
+        let task = TaskClient::new(client.clone());
         let connected = task.connect(no_deadline(), &Default::default()).unwrap();
         let shim = pidfd(connected.shim_pid);
-        Self { directory, namespace, task, shim, events, _server: server }
+        Self { directory, namespace, client, task, shim, events, _server: server }
+    }
+
+    /// The directory of the records of the pod's shim.
+    pub(crate) fn records(&self) -> PathBuf {
+        Path::new(ballast_runtime::STATE_DIRECTORY).join(&self.namespace).join("pod")
+    }
+
+    /// Calls a method of Ballast's own service.
+    pub(crate) fn control<Answer: Message>(
+        &self,
+        method: &str,
+        question: &impl Message,
+    ) -> Result<Answer, ttrpc::Status> {
+        let request = ttrpc::Request {
+            service: "ballast.pod.v1.Pod".into(),
+            method: method.into(),
+            payload: question.write_to_bytes().unwrap(),
+            ..ttrpc::Request::default()
+        };
+        match self.client.request(request) {
+            Ok(response) => Ok(Answer::parse_from_bytes(&response.payload).unwrap()),
+            Err(ttrpc::Error::RpcStatus(status)) => Err(status),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -310,6 +336,9 @@ impl Pod {
 impl Drop for Pod {
     /// Ends what a failed test leaves; containers end with their cgroups.
     fn drop(&mut self) {
+        // First, for while it lives its socket stays.
+        pidfd_send_signal(&self.shim, Signal::KILL).ok();
+        self.wait_for_end();
         let bundle = self.path("pod");
         for id in ["pod", "c"] {
             let deleted = Command::new(SHIM)
@@ -321,7 +350,6 @@ impl Drop for Pod {
                 .output();
             drop(deleted);
         }
-        pidfd_send_signal(&self.shim, Signal::KILL).ok();
         // Namespaces are few on a node and stay; a test's is of no more use. Not empty: the test left something.
         std::fs::remove_dir(Path::new(ballast_runtime::STATE_DIRECTORY).join(&self.namespace)).ok();
     }

@@ -1,0 +1,112 @@
+//! The calls of the Pod service: decode, call, encode. Must not know how anything is done.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ballast_proto::{Pod, ballast_pod as wire};
+use ballast_runtime::{Mechanism, ShownFile, ViewDescription};
+use containerd_shim_protos::protobuf::MessageField;
+use ttrpc::{Code, Result, asynchronous::TtrpcContext};
+
+use crate::{
+    log::{self, Level},
+    server::Context,
+    task::{Description, TaskService},
+    version,
+};
+
+/// The control of one pod.
+#[derive(Debug)]
+pub struct PodService {
+    context: Context,
+    tasks: Arc<TaskService>,
+}
+
+impl PodService {
+    /// Control of the pod that has these tasks.
+    pub fn new(context: Context, tasks: Arc<TaskService>) -> Self {
+        Self { context, tasks }
+    }
+}
+
+/// Why a request is refused before anything is done.
+#[derive(Debug, thiserror::Error)]
+enum ControlError {
+    #[error("there is no log level {given:?}: there are {}", Level::ALL.map(Level::name).join(", "))]
+    NoSuchLevel { given: String },
+}
+
+impl From<ControlError> for ttrpc::Error {
+    fn from(error: ControlError) -> Self {
+        let code = match error {
+            ControlError::NoSuchLevel { .. } => Code::INVALID_ARGUMENT,
+        };
+        Self::RpcStatus(ttrpc::get_status(code, error))
+    }
+}
+
+#[async_trait]
+impl Pod for PodService {
+    async fn describe(&self, _: &TtrpcContext, _: wire::DescribeRequest) -> Result<wire::DescribeResponse> {
+        let containers = self.tasks.describe().await?;
+        Ok(wire::DescribeResponse {
+            id: self.context.id.clone(),
+            namespace: self.context.namespace.clone(),
+            shim_pid: std::process::id(),
+            shim_version: version::VERSION.to_owned(),
+            log_level: log::level().name().to_owned(),
+            containers: containers.into_iter().map(container).collect(),
+            ..wire::DescribeResponse::default()
+        })
+    }
+
+    async fn set_log_level(
+        &self,
+        _: &TtrpcContext,
+        request: wire::SetLogLevelRequest,
+    ) -> Result<wire::SetLogLevelResponse> {
+        let level =
+            Level::from_name(&request.level).ok_or(ControlError::NoSuchLevel { given: request.level })?;
+        let previous = log::level();
+        log::change_level(level);
+        Ok(wire::SetLogLevelResponse {
+            previous: previous.name().to_owned(),
+            ..wire::SetLogLevelResponse::default()
+        })
+    }
+}
+
+fn container(description: Description) -> wire::Container {
+    wire::Container {
+        id: description.id,
+        name: description.name,
+        pid: description.pid,
+        state: description.state.to_string(),
+        proc_view: description
+            .view
+            .map_or_else(MessageField::none, |view| MessageField::some(proc_view(view))),
+        ..wire::Container::default()
+    }
+}
+
+fn proc_view(view: ViewDescription) -> wire::ProcView {
+    let file = |file: ShownFile| wire::ViewFile {
+        path: file.path,
+        mechanism: mechanism(file.mechanism).into(),
+        ..wire::ViewFile::default()
+    };
+    wire::ProcView {
+        files: view.files.into_iter().map(file).collect(),
+        reads: view.reads,
+        fallbacks: view.fallbacks,
+        ..wire::ProcView::default()
+    }
+}
+
+fn mechanism(mechanism: Mechanism) -> wire::Mechanism {
+    match mechanism {
+        Mechanism::Live => wire::Mechanism::LIVE,
+        Mechanism::Lasting => wire::Mechanism::LASTING,
+        Mechanism::Kernel => wire::Mechanism::KERNEL,
+    }
+}
