@@ -5,6 +5,9 @@ use std::io::Write;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
+/// As crictl shortens ids.
+const ID_LENGTH: usize = 13;
+
 /// Why something could not be printed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
@@ -20,7 +23,11 @@ pub(crate) fn print(
     value: &impl Serialize,
     text: impl FnOnce() -> String,
 ) -> Result<(), OutputError> {
-    let text = if json { serde_json::to_string_pretty(value)? } else { text() };
+    line(&if json { serde_json::to_string_pretty(value)? } else { text() })
+}
+
+/// Prints a text and the end of its line.
+pub(crate) fn line(text: &str) -> Result<(), OutputError> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         // The reader has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -36,4 +43,14 @@ pub(crate) fn plain<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
         table.set_header(header);
     }
     table
+}
+
+/// An id in a table.
+pub(crate) fn short(id: &str) -> String {
+    id.chars().take(ID_LENGTH).collect()
+}
+
+/// A container's name in a table.
+pub(crate) fn container_name(name: &str) -> String {
+    if name.is_empty() { "(sandbox)" } else { name }.to_owned()
 }

@@ -4,13 +4,12 @@ mod container;
 mod report;
 mod table;
 
-use std::path::PathBuf;
-
 use ballast_cgroups::{Hierarchy, memory_qos::LevelsLock};
 use ballast_runtime::STATE_DIRECTORY;
 use clap::{Args, Subcommand};
 
 use self::{container::Container, report::Report};
+use crate::names::Bundles;
 use crate::output::{OutputError, print};
 
 /// Memory QoS.
@@ -21,9 +20,8 @@ pub(crate) struct Arguments {
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// Where containerd keeps bundles, which know the names of pods and containers.
-    #[arg(long, global = true, default_value = "/run/containerd/io.containerd.runtime.v2.task")]
-    bundles: PathBuf,
+    #[command(flatten)]
+    bundles: Bundles,
 }
 
 #[derive(Debug, Subcommand)]

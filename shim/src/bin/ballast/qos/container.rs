@@ -1,12 +1,10 @@
-//! The containers that Ballast made, by their records. Names come from bundles, as far as those are there.
-
-use std::{collections::HashMap, path::Path};
+//! The containers that Ballast made, by their records.
 
 use ballast_cgroups::{Cgroup, CgroupPath, Hierarchy};
 use ballast_runtime::Record;
-use serde::Deserialize;
 
 use super::QosError;
+use crate::names::{Bundles, Names};
 
 /// A container that is there.
 #[derive(Debug)]
@@ -17,17 +15,8 @@ pub(super) struct Container {
     pub(super) cgroup: Cgroup,
 }
 
-/// What CRI calls it; empty for containers of others.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    pub(super) pod_namespace: String,
-    pub(super) pod: String,
-    /// Empty for the sandbox.
-    pub(super) container: String,
-}
-
 /// Every container of Ballast whose cgroup exists, by pod and name.
-pub(super) fn all(hierarchy: &Hierarchy, bundles: &Path) -> Result<Vec<Container>, QosError> {
+pub(super) fn all(hierarchy: &Hierarchy, bundles: &Bundles) -> Result<Vec<Container>, QosError> {
     let mut containers = Vec::new();
     for record in Record::all().map_err(QosError::Records)? {
         let id = record.id().to_owned();
@@ -39,7 +28,7 @@ pub(super) fn all(hierarchy: &Hierarchy, bundles: &Path) -> Result<Vec<Container
             found => found.map_err(|source| QosError::Container { id: id.clone(), source })?,
         };
         let namespace = record.namespace().to_owned();
-        let names = names(&bundles.join(&namespace).join(&id)).unwrap_or_default();
+        let names = bundles.names(&namespace, &id);
         containers.push(Container { namespace, id, names, cgroup });
     }
     containers.sort_by(|a, b| a.key().cmp(&b.key()));
@@ -70,23 +59,4 @@ impl Container {
     fn key(&self) -> (&str, &str, &str, &str) {
         (&self.names.pod_namespace, &self.names.pod, &self.names.container, &self.id)
     }
-}
-
-#[derive(Deserialize)]
-struct Config {
-    #[serde(default)]
-    annotations: HashMap<String, String>,
-}
-
-/// `None` when the bundle cannot be read: names are a courtesy.
-fn names(bundle: &Path) -> Option<Names> {
-    let content = std::fs::read(bundle.join("config.json")).ok()?;
-    let mut config: Config = serde_json::from_slice(&content).ok()?;
-    let mut take =
-        |name: &str| config.annotations.remove(&format!("io.kubernetes.cri.{name}")).unwrap_or_default();
-    Some(Names {
-        pod_namespace: take("sandbox-namespace"),
-        pod: take("sandbox-name"),
-        container: take("container-name"),
-    })
 }

@@ -4,10 +4,7 @@ use ballast_cgroups::memory_qos::Knob;
 
 use super::report::{Report, Reset, Setting};
 use crate::amount::Amount;
-use crate::output::plain;
-
-/// As crictl shortens ids.
-const ID_LENGTH: usize = 13;
+use crate::output::{container_name, plain, short};
 
 /// One line for each container.
 pub(super) fn list(reports: &[Report]) -> String {
@@ -30,8 +27,8 @@ pub(super) fn list(reports: &[Report]) -> String {
     for report in reports {
         let value = |knob| report.setting(knob).map_or_else(|| "-".to_owned(), brief);
         table.add_row([
-            report.id.chars().take(ID_LENGTH).collect(),
-            name(&report.container),
+            short(&report.id),
+            container_name(&report.container),
             report.pod.clone(),
             report.qos_class.clone().unwrap_or_else(|| "-".to_owned()),
             report.policy.clone().unwrap_or_else(|| "-".to_owned()),
@@ -53,7 +50,7 @@ pub(super) fn list(reports: &[Report]) -> String {
 pub(super) fn show(report: &Report) -> String {
     let mut facts = plain(["", ""]);
     for (name, value) in [
-        ("container", format!("{} ({})", name(&report.container), report.id)),
+        ("container", format!("{} ({})", container_name(&report.container), report.id)),
         ("pod", format!("{}/{}", report.pod_namespace, report.pod)),
         ("cgroup", report.cgroup.display().to_string()),
         ("class", report.qos_class.clone().unwrap_or_else(|| "not in a pod of kubelet's".to_owned())),
@@ -111,14 +108,9 @@ pub(super) fn resets(resets: &[Reset]) -> String {
     let mut table = plain(["CONTAINER", "NAME", "POD", "NEUTRAL AGAIN"]);
     for reset in resets {
         let files = if reset.files.is_empty() { "-".to_owned() } else { reset.files.join(", ") };
-        let id = reset.id.chars().take(ID_LENGTH).collect();
-        table.add_row([id, name(&reset.container), reset.pod.clone(), files]);
+        table.add_row([short(&reset.id), container_name(&reset.container), reset.pod.clone(), files]);
     }
     table.trim_fmt()
-}
-
-fn name(container: &str) -> String {
-    if container.is_empty() { "(sandbox)" } else { container }.to_owned()
 }
 
 fn brief(setting: &Setting) -> String {

@@ -1,0 +1,121 @@
+//! A pod's shim as a client sees it: one connection, each call bounded in time.
+
+use std::{path::PathBuf, time::Duration};
+
+use ballast_proto::{
+    PodClient,
+    ballast_pod::{DescribeRequest, DescribeResponse, SetLogLevelRequest},
+};
+use tokio::net::UnixStream;
+use ttrpc::{
+    Code,
+    asynchronous::{Client, transport::Socket},
+    context::{self, Context},
+};
+
+use super::Pod;
+
+/// A shim answers within milliseconds.
+const ANSWER_BOUND: Duration = Duration::from_secs(5);
+
+/// A connection to the shim of a pod.
+pub(crate) struct Shim {
+    /// The pod, for errors.
+    pod: String,
+    client: PodClient,
+}
+
+/// Why a shim has not done what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShimError {
+    #[error("pod {pod}")]
+    Record {
+        pod: String,
+        #[source]
+        source: ballast_runtime::CallError,
+    },
+    #[error("the shim of pod {pod} has not said where it listens: it is of a version before this command")]
+    Unrecorded { pod: String },
+    #[error("connect to the shim of pod {pod} at {}", socket.display())]
+    Connect {
+        pod: String,
+        socket: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the shim of pod {pod} does not answer within {} s", ANSWER_BOUND.as_secs())]
+    Silent { pod: String },
+    #[error("the shim of pod {pod} ended before it answered")]
+    Ended { pod: String },
+    #[error("the shim of pod {pod} is of a version that cannot do this: only pods started from now on can")]
+    Older { pod: String },
+    #[error("pod {pod}: {message}")]
+    Refused { pod: String, message: String },
+    #[error("talk to the shim of pod {pod}")]
+    Transport {
+        pod: String,
+        #[source]
+        source: ttrpc::Error,
+    },
+}
+
+impl ShimError {
+    /// Whether the shim is no longer there.
+    pub(crate) fn is_end(&self) -> bool {
+        match self {
+            Self::Ended { .. } => true,
+            Self::Connect { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+}
+
+impl Shim {
+    /// Connects to the shim of a pod.
+    pub(crate) async fn connect(pod: &Pod) -> Result<Self, ShimError> {
+        let title = pod.title();
+        let socket = match pod.record.socket() {
+            Ok(Some(socket)) => socket,
+            Ok(None) => return Err(ShimError::Unrecorded { pod: title }),
+            Err(source) => return Err(ShimError::Record { pod: title, source }),
+        };
+        match UnixStream::connect(&socket).await {
+            Ok(stream) => {
+                let client = PodClient::new(Client::new(Socket::from(stream)));
+                Ok(Self { pod: title, client })
+            }
+            Err(source) => Err(ShimError::Connect { pod: title, socket, source }),
+        }
+    }
+
+    /// What it knows of its pod.
+    pub(crate) async fn describe(&self) -> Result<DescribeResponse, ShimError> {
+        self.answer(self.client.describe(bounded(), &DescribeRequest::default()).await)
+    }
+
+    /// Changes its log level; returns the one before.
+    pub(crate) async fn set_log_level(&self, level: &str) -> Result<String, ShimError> {
+        let request = SetLogLevelRequest { level: level.to_owned(), ..SetLogLevelRequest::default() };
+        let answer = self.answer(self.client.set_log_level(bounded(), &request).await)?;
+        Ok(answer.previous)
+    }
+
+    fn answer<T>(&self, answer: ttrpc::Result<T>) -> Result<T, ShimError> {
+        let pod = self.pod.clone();
+        answer.map_err(|error| match error {
+            ttrpc::Error::RpcStatus(status) => match status.code() {
+                Code::DEADLINE_EXCEEDED => ShimError::Silent { pod },
+                Code::UNIMPLEMENTED => ShimError::Older { pod },
+                _ => ShimError::Refused { pod, message: status.message().to_owned() },
+            },
+            ttrpc::Error::RemoteClosed | ttrpc::Error::LocalClosed | ttrpc::Error::Eof => {
+                ShimError::Ended { pod }
+            }
+            source => ShimError::Transport { pod, source },
+        })
+    }
+}
+
+fn bounded() -> Context {
+    context::with_duration(ANSWER_BOUND)
+}
