@@ -5,6 +5,8 @@
 //! hard-linked names, because unlike symbolic ones they can be masked singly; and Debian's dynamically linked one,
 //! because the shell of the static one runs its own `ls` when `/bin/ls` is masked.
 
+mod runtimes;
+
 /// An image, under every name that it has.
 #[derive(Debug)]
 pub(super) struct Image {
@@ -56,6 +58,7 @@ pub(super) enum Addition {
         path: &'static str,
         mode: u32,
         source: &'static str,
+        libc: Libc,
     },
     /// One file of a package whose other files are not wanted; the path is the same.
     PackageFile {
@@ -64,6 +67,13 @@ pub(super) enum Addition {
     },
     /// Hard links in `bin` to `bin/busybox`, one for each of its applets.
     BusyboxApplets,
+}
+
+/// A C library.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Libc {
+    Gnu,
+    Musl,
 }
 
 use Addition::{BusyboxApplets, Directory, File, PackageFile, Program, Symlink};
@@ -79,17 +89,23 @@ const NOTHING: Process = Process {
 const SHELL: Process = Process { command: &["sh"], ..NOTHING };
 const SANDBOX: Process = Process { entrypoint: &["/pause"], user: Some("65535:65535"), ..NOTHING };
 
-static PAUSE: Layer =
-    Layer { packages: &[], additions: &[Program { path: "pause", mode: 0o755, source: "pause.c" }] };
+static PAUSE: Layer = Layer {
+    packages: &[],
+    additions: &[Program { path: "pause", mode: 0o755, source: "pause.c", libc: Libc::Gnu }],
+};
 
-static PROBE: Layer =
-    Layer { packages: &[], additions: &[Program { path: "probe", mode: 0o755, source: "probe.c" }] };
+static PROBE: Layer = Layer {
+    packages: &[],
+    additions: &[Program { path: "probe", mode: 0o755, source: "probe.c", libc: Libc::Gnu }],
+};
 
 static SANDBOX_LAYERS: &[&Layer] = &[&PAUSE];
 static SHELL_LAYERS: &[&Layer] = &[&BASE, &BUSYBOX];
 
-static NO_NEW_PRIVS: Layer =
-    Layer { packages: &[], additions: &[Program { path: "nnp", mode: 0o4755, source: "nonewprivs.c" }] };
+static NO_NEW_PRIVS: Layer = Layer {
+    packages: &[],
+    additions: &[Program { path: "nnp", mode: 0o4755, source: "nonewprivs.c", libc: Libc::Gnu }],
+};
 
 /// What every image with a shell stands on.
 static BASE: Layer = Layer {
@@ -357,6 +373,21 @@ pub(super) static IMAGES: &[Image] = &[
     ),
     image(&["ballast.dev/test/busybox:latest"], &[&BASE, &BUSYBOX, marker!("ballast")], SHELL),
     image(&["ballast.dev/test/debian:latest"], &[&BASE, &DEBIAN], SHELL),
+    image(
+        &["ballast.dev/test/programs:latest"],
+        &[
+            &BASE,
+            &DEBIAN,
+            &runtimes::GNU_LIBC_SAYS,
+            &runtimes::READERS,
+            &runtimes::PYTHON,
+            &runtimes::STRESS,
+            &runtimes::NODE,
+            &runtimes::JVM,
+        ],
+        SHELL,
+    ),
+    image(&["ballast.dev/test/musl:latest"], &[&BASE, &BUSYBOX, &runtimes::MUSL_LIBC_SAYS], SHELL),
     image(&["ballast.dev/test/scratch:latest"], &[&PROBE], Process { entrypoint: &["/probe"], ..NOTHING }),
     image(
         &["ballast.dev/test/described:latest"],

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::catalog::{Addition, Layer};
+use super::catalog::{Addition, Layer, Libc};
 use super::packages::Packages;
 use super::tree::{Content, Node, Tree};
 use crate::progress::StepLog;
@@ -46,8 +46,8 @@ impl Workshop<'_> {
             Addition::Symlink { path, target } => {
                 (path, Node::of_root(0o777, Content::Symlink(target.into())))
             }
-            Addition::Program { path, mode, source } => {
-                (path, Node::of_root(mode, Content::File(self.compile(source, log)?)))
+            Addition::Program { path, mode, source, libc } => {
+                (path, Node::of_root(mode, Content::File(self.compile(source, libc, log)?)))
             }
             Addition::PackageFile { package, path } => (path, self.package_file(package, path)?),
             Addition::BusyboxApplets => return self.link_applets(tree, log),
@@ -62,10 +62,14 @@ impl Workshop<'_> {
         all.take(path).with_context(|| format!("take /{path} from the package {package}"))
     }
 
-    fn compile(&self, source: &str, log: &mut StepLog) -> Result<Vec<u8>> {
+    fn compile(&self, source: &str, libc: Libc, log: &mut StepLog) -> Result<Vec<u8>> {
         let program = self.scratch.join("program");
+        let compiler = match libc {
+            Libc::Gnu => "gcc",
+            Libc::Musl => "musl-gcc",
+        };
         log.run(
-            Command::new("gcc")
+            Command::new(compiler)
                 .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-Os", "-static", "-s", "-o"])
                 .arg(&program)
                 .arg(payload_path(source)),

@@ -42,6 +42,7 @@ pub const REQUIRED_PACKAGES: &[(&str, &str)] = &[
     ("dpkg", "unpacks them"),
     ("gcc", "the sandbox's pause and the test programs are C"),
     ("libc6-dev", "they are linked statically with this libc"),
+    ("musl-tools", "or with this one"),
 ];
 
 /// Where containerd looks for [`hosts_toml`] when `config_path` is [`HOSTS_DIRECTORY`].

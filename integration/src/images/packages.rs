@@ -34,6 +34,10 @@ const UNWANTED: &[&str] = &[
     "usr/share/pixmaps",
 ];
 
+/// Debian's own packages come first, whatever else apt has been told of and whatever is installed: another archive's package
+/// of the same name needs other libraries.
+const PREFERENCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/apt-preferences");
+
 /// The versions that apt would fetch now.
 #[derive(Debug)]
 pub(super) struct Packages {
@@ -97,7 +101,9 @@ impl Packages {
 fn apt_download(names: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     // The sandbox user may not write to the cache directory; apt checks the hashes in any case.
-    command.args(["-q", "-o", "APT::Sandbox::User=root", "download"]).args(names);
+    command.args(["-q", "-o", "APT::Sandbox::User=root"]);
+    command.arg("-o").arg(format!("Dir::Etc::preferences={PREFERENCES}"));
+    command.arg("download").args(names);
     command
 }
 

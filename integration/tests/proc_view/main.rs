@@ -11,6 +11,8 @@
 mod choice;
 mod life;
 mod programs;
+mod texts;
+mod truth;
 
 use ballast_integration::testbed::node::Node;
 use serde_json::{Value, json};

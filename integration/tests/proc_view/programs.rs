@@ -1,156 +1,302 @@
-//! What programs say.
+//! What ordinary programs say about their machine, beside what is so: one table of programs, of two C libraries and four language
+//! runtimes, in a container with limits and in one without.
 
-use std::io::{BufRead, BufReader};
+use super::truth::{Bounds, Figure, Source, Truth, Watch};
+use super::{MI, asking, node};
+use ballast_integration::testbed::container::Container;
+use serde_json::{Value, json};
 
-use super::{DEBIAN, asking, column, limited, node};
-use ballast_integration::testbed::container::BUSYBOX;
-use serde_json::json;
+use Figure::{
+    AvailableKib, BootedS, Cpus, FreeKib, InitRanS, InitStartedS, Load, SwapKib, TotalKib, UptimeS,
+};
+use Source::{Files, Kernel};
 
-#[test]
-fn free_agrees_with_the_memory_cgroup() {
-    let mut node = node();
-    let pod = node.pod(asking());
-    let container = pod.start(limited());
-    // Something to see: a file in the page cache that is no tmpfs of another's.
-    container.exec(&["sh", "-c", "head -c 8388608 /dev/zero > /dev/shm/file"]);
-    let free = container.exec(&["free", "-k"]);
-    let used_bytes: u64 = container.cgroup_file("memory.current").parse().unwrap();
-    assert_eq!(column(&free, "Mem:", 1), 64 * 1024, "{free}");
-    let shown_free_kib = column(&free, "Mem:", 3);
-    let expected_free_kib = 64 * 1024 - used_bytes / 1024;
-    assert!(shown_free_kib.abs_diff(expected_free_kib) < 4 * 1024, "{free}\n{used_bytes} used");
-    let shared_kib = column(&free, "Mem:", 4);
-    assert!((8 * 1024..12 * 1024).contains(&shared_kib), "{free}");
-    let available_kib = column(&free, "Mem:", 6);
-    assert!(available_kib >= shown_free_kib && available_kib <= 64 * 1024, "{free}");
-    let host = std::fs::read_to_string("/proc/meminfo").unwrap();
-    assert!(column(&host, "MemTotal:", 1) > 64 * 1024);
+/// An image of these programs, linked with glibc.
+const PROGRAMS: &str = "ballast.dev/test/programs:latest";
+/// An image of busybox and a program that is linked with musl.
+const MUSL: &str = "ballast.dev/test/musl:latest";
+
+/// Where in what a program prints a figure stands.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In the line that begins so, the word of this index.
+    Word(&'static str, usize),
+    /// The word of this index in the line of this index.
+    At(usize, usize),
+    /// Right after these words.
+    After(&'static str),
+    /// Right before these words.
+    Before(&'static str),
 }
 
-#[test]
-fn every_way_to_count_cpus_that_reads_files_gives_the_same_number() {
-    let mut node = node();
-    let pod = node.pod(asking());
-    let container = pod.start(limited());
-    let script = "grep -c ^processor /proc/cpuinfo; grep -c '^cpu[0-9]' /proc/stat; \
-                   nproc --all; cat /sys/devices/system/cpu/online /sys/devices/system/cpu/possible";
-    assert_eq!(
-        container.exec(&["sh", "-c", script]).split_whitespace().collect::<Vec<_>>(),
-        ["1", "1", "1", "0", "0"]
-    );
-    let lscpu = container.exec(&["lscpu"]);
-    assert_eq!(column(&lscpu, "CPU(s):", 1), 1, "{lscpu}");
+/// One figure that a program tells.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    figure: Figure,
+    source: Source,
+    place: Place,
+    /// How many of the figure's units are one of the program's.
+    scale: f64,
+    /// To how many of the figure's units it rounds.
+    rounded: f64,
 }
 
-#[test]
-fn uptime_top_vmstat_and_ps_read_the_view_and_agree_on_the_time() {
-    let mut node = node();
-    let pod = node.pod(asking());
-    let container = pod.start(limited());
-    let script = "cut -d. -f1 /proc/uptime; date +%s; grep ^btime /proc/stat | cut -d' ' -f2; ps -o etimes= -p 1; cut -d. -f1 /proc/uptime";
-    let read = container.exec(&["sh", "-c", script]);
-    let read: Vec<i64> = read.split_whitespace().map(|word| word.parse().unwrap()).collect();
-    let [before, now, booted, elapsed, uptime] = read[..] else { panic!("{read:?}") };
-    assert!((before - 2..=uptime + 2).contains(&(now - booted)), "{read:?}");
-    assert!((0..=uptime).contains(&elapsed), "{read:?}");
-    let node_uptime = std::fs::read_to_string("/proc/uptime").unwrap();
-    let node_uptime: f64 = node_uptime.split_whitespace().next().unwrap().parse().unwrap();
-    assert!(uptime as f64 <= node_uptime, "{read:?}, node {node_uptime}");
+const fn told(figure: Figure, source: Source, place: Place) -> Told {
+    Told { figure, source, place, scale: 1.0, rounded: 1.0 }
+}
 
-    assert!(container.exec(&["uptime"]).contains("load average:"));
-    let top = container.exec(&["top", "-bn1"]);
-    // On user-mode Linux procps cannot read the kernel's own /proc/stat either: `top` then leaves its summary out.
-    let plain = pod.start(json!({"image": {"image": DEBIAN}, "command": ["sleep", "1000"]}));
-    let plain_top = plain.exec(&["top", "-bn1"]);
-    assert_eq!(top.contains("MiB Mem"), plain_top.contains("MiB Mem"), "{top}\n{plain_top}");
-    assert!(!plain_top.contains("MiB Mem") || top.contains("MiB Mem :     64.0 total"), "{top}");
-    let (vmstat, plain_vmstat) = (container.try_exec(&["vmstat"]), plain.try_exec(&["vmstat"]));
-    assert_eq!(vmstat.code, plain_vmstat.code, "{vmstat:?}\n{plain_vmstat:?}");
-    let idle_kib = |vmstat: &str| {
-        vmstat.lines().nth(2).unwrap().split_whitespace().nth(3).unwrap().parse::<u64>().unwrap()
+/// In MiB with one decimal.
+const fn told_in_mib(figure: Figure, source: Source, place: Place) -> Told {
+    Told { figure, source, place, scale: 1024.0, rounded: 103.0 }
+}
+
+/// In bytes.
+const fn told_in_bytes(figure: Figure, source: Source, place: Place) -> Told {
+    Told { figure, source, place, scale: 1.0 / 1024.0, rounded: 1.0 }
+}
+
+/// A program and what it tells.
+struct Program {
+    image: &'static str,
+    command: &'static [&'static str],
+    tells: &'static [Told],
+}
+
+use Place::{After, At, Before, Word};
+
+const PYTHON: &str = "
+import os, psutil
+print('cpus', os.cpu_count(), os.sysconf('SC_NPROCESSORS_ONLN'), os.sysconf('SC_NPROCESSORS_CONF'), psutil.cpu_count())
+print('total', psutil.virtual_memory().total, os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'))
+print('free', psutil.virtual_memory().free)
+print('available', psutil.virtual_memory().available)
+print('swap', psutil.swap_memory().total)
+print('booted', psutil.boot_time())
+print('started', psutil.Process(1).create_time())
+print('load', os.getloadavg()[0], psutil.getloadavg()[0])
+print('times', sum(psutil.cpu_times()))
+";
+
+const NODE: &str = "
+const os = require('os');
+console.log('cpus', os.cpus().length, os.availableParallelism());
+console.log('total', os.totalmem());
+console.log('free', os.freemem());
+console.log('uptime', os.uptime());
+console.log('load', os.loadavg()[0]);
+";
+
+const TABLE: &[Program] = &[
+    Program {
+        image: PROGRAMS,
+        command: &["free", "-k"],
+        tells: &[
+            told(TotalKib, Files, Word("Mem:", 1)),
+            told(FreeKib, Files, Word("Mem:", 3)),
+            told(AvailableKib, Files, Word("Mem:", 6)),
+            told(SwapKib, Files, Word("Swap:", 1)),
+        ],
+    },
+    Program {
+        image: PROGRAMS,
+        command: &["top", "-bn1"],
+        tells: &[
+            told_in_mib(TotalKib, Files, Word("MiB Mem", 3)),
+            told_in_mib(FreeKib, Files, Word("MiB Mem", 5)),
+            told_in_mib(AvailableKib, Files, Before("avail Mem")),
+            told_in_mib(SwapKib, Files, Word("MiB Swap", 2)),
+            told(Load, Files, After("load average:")),
+        ],
+    },
+    Program {
+        image: PROGRAMS,
+        command: &["vmstat"],
+        tells: &[told(FreeKib, Files, At(2, 3)), told(SwapKib, Files, At(2, 2))],
+    },
+    Program {
+        image: PROGRAMS,
+        command: &["vmstat", "-s", "-S", "K"],
+        tells: &[
+            told(TotalKib, Files, Before("K total memory")),
+            told(FreeKib, Files, Before("K free memory")),
+            told(BootedS, Files, Before("boot time")),
+        ],
+    },
+    Program {
+        image: PROGRAMS,
+        command: &["sh", "-c", "uptime; date -d \"$(uptime -s)\" +%s"],
+        tells: &[told(Load, Files, After("load average:")), told(BootedS, Files, At(1, 0))],
+    },
+    Program {
+        image: PROGRAMS,
+        command: &["sh", "-c", "nproc; nproc --all"],
+        tells: &[told(Cpus, Kernel, At(0, 0)), told(Cpus, Files, At(1, 0))],
+    },
+    Program { image: PROGRAMS, command: &["lscpu"], tells: &[told(Cpus, Files, Word("CPU(s):", 1))] },
+    Program {
+        image: PROGRAMS,
+        command: &["sh", "-c", "ps -o etimes= -p 1; date -d \"$(ps -o lstart= -p 1)\" +%s; ps -ef"],
+        tells: &[told(InitRanS, Files, At(0, 0)), told(InitStartedS, Files, At(1, 0))],
+    },
+    Program {
+        image: PROGRAMS,
+        command: &["python3", "-c", PYTHON],
+        tells: &[
+            told(Cpus, Files, Word("cpus", 1)),
+            told(Cpus, Files, Word("cpus", 2)),
+            told(Cpus, Files, Word("cpus", 3)),
+            told(Cpus, Files, Word("cpus", 4)),
+            told_in_bytes(TotalKib, Files, Word("total", 1)),
+            told_in_bytes(TotalKib, Kernel, Word("total", 2)),
+            told_in_bytes(FreeKib, Files, Word("free", 1)),
+            told_in_bytes(AvailableKib, Files, Word("available", 1)),
+            told_in_bytes(SwapKib, Files, Word("swap", 1)),
+            told(BootedS, Files, Word("booted", 1)),
+            told(InitStartedS, Files, Word("started", 1)),
+            told(Load, Files, Word("load", 1)),
+            told(Load, Files, Word("load", 2)),
+        ],
+    },
+    Program {
+        image: PROGRAMS,
+        command: &["node", "-e", NODE],
+        tells: &[
+            told(Cpus, Files, Word("cpus", 1)),
+            told(Cpus, Kernel, Word("cpus", 2)),
+            told_in_bytes(TotalKib, Files, Word("total", 1)),
+            // It takes that for free which is available.
+            told_in_bytes(AvailableKib, Files, Word("free", 1)),
+            told(UptimeS, Files, Word("uptime", 1)),
+            told(Load, Files, Word("load", 1)),
+        ],
+    },
+    Program {
+        image: PROGRAMS,
+        command: &["java", "-XshowSettings:system", "-version"],
+        tells: &[told(Cpus, Files, After("Effective CPU Count:"))],
+    },
+    Program {
+        image: PROGRAMS,
+        command: &["libc-says"],
+        tells: &[
+            told(Cpus, Files, Word("processors_online", 1)),
+            told(Cpus, Files, Word("processors_configured", 1)),
+            told(Cpus, Kernel, Word("affinity", 1)),
+            told(TotalKib, Kernel, Word("physical_kib", 1)),
+            told(FreeKib, Kernel, Word("available_kib", 1)),
+            told(TotalKib, Kernel, Word("sysinfo_total_kib", 1)),
+            told(UptimeS, Kernel, Word("sysinfo_uptime", 1)),
+            told(UptimeS, Kernel, Word("clock_uptime", 1)),
+            told(Load, Files, Word("load", 1)),
+        ],
+    },
+    Program {
+        image: MUSL,
+        command: &["libc-says"],
+        tells: &[
+            told(Cpus, Kernel, Word("processors_online", 1)),
+            told(Cpus, Kernel, Word("affinity", 1)),
+            told(TotalKib, Kernel, Word("physical_kib", 1)),
+            told(TotalKib, Kernel, Word("sysinfo_total_kib", 1)),
+            told(UptimeS, Kernel, Word("sysinfo_uptime", 1)),
+            told(UptimeS, Kernel, Word("clock_uptime", 1)),
+            told(Load, Kernel, Word("load", 1)),
+        ],
+    },
+    Program {
+        image: MUSL,
+        command: &["free", "-k"],
+        tells: &[told(TotalKib, Kernel, Word("Mem:", 1)), told(AvailableKib, Files, Word("Mem:", 6))],
+    },
+    Program {
+        image: MUSL,
+        command: &["top", "-bn1"],
+        tells: &[told(FreeKib, Files, Before("K free,")), told(Load, Files, After("Load average:"))],
+    },
+    Program {
+        image: MUSL,
+        command: &["sh", "-c", "cut -d. -f1 /proc/uptime; uptime; nproc; ps"],
+        tells: &[told(UptimeS, Files, At(0, 0)), told(Cpus, Kernel, At(2, 0))],
+    },
+];
+
+/// The number at a place; `None` when there is none.
+fn find(text: &str, place: Place) -> Option<f64> {
+    let word = match place {
+        Word(line, index) => text
+            .lines()
+            .find(|candidate| candidate.trim_start().starts_with(line))?
+            .split_whitespace()
+            .nth(index),
+        At(line, index) => text.lines().nth(line)?.split_whitespace().nth(index),
+        After(words) => text.split_once(words)?.1.split_whitespace().next(),
+        Before(words) => text.split_once(words)?.0.split_whitespace().next_back(),
     };
-    assert!(vmstat.code != Some(0) || idle_kib(&vmstat.stdout) <= 64 * 1024, "{vmstat:?}");
-    let (list, plain_list) = (container.try_exec(&["ps", "-ef"]), plain.try_exec(&["ps", "-ef"]));
-    assert_eq!(list.code, plain_list.code, "{list:?}\n{plain_list:?}");
-    assert!(list.code != Some(0) || list.stdout.contains("sleep 1000"), "{list:?}");
+    word?.trim_matches(|character: char| !character.is_ascii_digit()).parse().ok()
+}
+
+/// What is wrong with what a program told.
+fn contradictions(program: &Program, output: &str, truth: &Truth) -> Vec<String> {
+    let wrong = |told: &Told| {
+        let range = truth.of(told.figure, told.source);
+        match find(output, told.place) {
+            None => Some(format!("{:?} is missing at {:?}", told.figure, told.place)),
+            Some(number) if range.allows(number * told.scale, told.rounded) => None,
+            Some(number) => {
+                Some(format!("{:?} ({:?}) is {}, not {range}", told.figure, told.source, number * told.scale))
+            }
+        }
+    };
+    program.tells.iter().filter_map(wrong).collect()
+}
+
+/// Runs every program of a table in containers with these resources; panics with all that was wrong.
+#[track_caller]
+fn check_all(resources: Value, bounds: Bounds) {
+    let mut node = node();
+    let pod = node.pod(asking());
+    let mut wrong = Vec::new();
+    for image in [PROGRAMS, MUSL] {
+        node.pull(image);
+        let container = pod.start(json!({
+            "image": {"image": image}, "command": ["sleep", "1000"], "linux": {"resources": resources.clone()},
+        }));
+        for program in TABLE.iter().filter(|program| program.image == image) {
+            check(program, &container, bounds, &mut wrong);
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn check(program: &Program, container: &Container, bounds: Bounds, wrong: &mut Vec<String>) {
+    let watch = Watch::begin(container, bounds);
+    let outcome = container.try_exec(program.command);
+    let truth = watch.end();
+    let output = outcome.stdout + &outcome.stderr;
+    let mut found = contradictions(program, &output, &truth);
+    if outcome.code != Some(0) {
+        found.push(format!("it ended with {:?}", outcome.code));
+    }
+    if !found.is_empty() {
+        wrong.push(format!(
+            "{:?} in {}: {}\n{output}{truth:?}",
+            program.command,
+            program.image,
+            found.join("; ")
+        ));
+    }
 }
 
 #[test]
-fn a_busy_container_within_its_quota_is_a_busy_machine() {
-    let mut node = node();
-    let pod = node.pod(asking());
-    let mut busy = limited();
-    busy["command"] = json!(["sh", "-c", "while :; do :; done"]);
-    let container = pod.start(busy);
-    let script = "head -1 /proc/stat; sleep 3; head -1 /proc/stat; cat /proc/loadavg";
-    let read = container.exec(&["sh", "-c", script]);
-    let lines: Vec<Vec<u64>> = read
-        .lines()
-        .take(2)
-        .map(|line| line.split_whitespace().skip(1).map(|word| word.parse().unwrap()).collect())
-        .collect();
-    let used = (lines[1][0] + lines[1][2]) - (lines[0][0] + lines[0][2]);
-    let idle = lines[1][3] - lines[0][3];
-    // It may use half a CPU and does: little of that half is idle. The node has one CPU for all.
-    assert!(used > 60 && idle < used, "{read}");
-    let load: f64 = read.lines().nth(2).unwrap().split(' ').next().unwrap().parse().unwrap();
-    assert!(load > 0.01, "{read}");
+fn programs_agree_with_the_cgroup_of_a_container_with_limits() {
+    let bytes = 256 * MI;
+    check_all(
+        json!({"memory_limit_in_bytes": bytes, "cpu_period": 100_000, "cpu_quota": 80_000}),
+        Bounds { memory_bytes: Some(bytes) },
+    );
 }
 
 #[test]
-fn a_program_that_keeps_its_descriptors_sees_changes() {
-    let mut node = node();
-    let pod = node.pod(asking());
-    let container = pod.start(limited());
-    let mut free = container.spawn_exec(&["free", "-k", "-s", "0.1"]);
-    let mut shared_kib = BufReader::new(free.stdout.take().unwrap())
-        .lines()
-        .map(Result::unwrap)
-        .filter(|line| line.starts_with("Mem:"))
-        .map(|line| line.split_whitespace().nth(4).unwrap().parse::<u64>().unwrap());
-    assert!(shared_kib.next().unwrap() < 16 * 1024);
-    container.exec(&["sh", "-c", "head -c 16777216 /dev/zero > /dev/shm/a"]);
-    assert!(shared_kib.any(|kib| kib >= 16 * 1024), "it ended before it saw the file");
-    end(free);
-}
-
-fn end(mut child: std::process::Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
-#[test]
-fn busybox_reads_the_view_a_byte_at_a_time_and_sysinfo_knows_the_uptime() {
-    let mut node = node();
-    let pod = node.pod(asking());
-    let mut differences = limited();
-    differences["image"] = json!({"image": BUSYBOX});
-    let container = pod.start(differences);
-    let script =
-        "while read -r key value unit; do case $key in MemTotal:) echo $value;; esac; done < /proc/meminfo";
-    assert_eq!(container.exec(&["sh", "-c", script]), "65536");
-    let lines = container.exec(&[
-        "sh",
-        "-c",
-        "while read -r line; do echo \"$line\"; done < /proc/vmstat | wc -l; wc -l < /proc/vmstat",
-    ]);
-    let counts: Vec<&str> = lines.split_whitespace().collect();
-    assert_eq!(counts[0], counts[1]);
-}
-
-#[test]
-fn an_unprivileged_user_reads_the_view_and_nobody_writes_it() {
-    let mut node = node();
-    let pod = node.pod(asking());
-    let mut differences = limited();
-    differences["linux"]["security_context"] = json!({"run_as_user": {"value": 65_534}});
-    let container = pod.start(differences);
-    assert_eq!(column(&container.exec(&["cat", "/proc/meminfo"]), "MemTotal:", 1), 64 * 1024);
-    let outcome = container.try_exec(&["sh", "-c", "echo 1 > /proc/meminfo"]);
-    assert_ne!(outcome.code, Some(0));
-    let image = json!({"image": {"image": DEBIAN}, "command": ["sleep", "1000"]});
-    let unlimited = pod.start(image);
-    let host = std::fs::read_to_string("/proc/meminfo").unwrap();
-    let total = column(&unlimited.exec(&["cat", "/proc/meminfo"]), "MemTotal:", 1);
-    assert_eq!(total, column(&host, "MemTotal:", 1), "without a limit the machine is the limit");
+fn programs_agree_with_the_node_in_a_container_without_limits() {
+    check_all(json!({}), Bounds { memory_bytes: None });
 }
