@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attribute;
 mod cgroup;
 mod controllers;
 mod delete;

@@ -58,7 +58,7 @@ impl UnifiedFile {
     }
 
     /// What to write, one `write(2)` per line: files with a line per device take one at a time.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.value.lines().map(str::trim).filter(|line| !line.is_empty())
     }
 }

@@ -68,6 +68,11 @@ impl PodPlace {
         Some(Self { class, levels, slices: path.is_owned_by_systemd() })
     }
 
+    /// The pod's cgroup, by its path below the root of the hierarchy.
+    pub(crate) fn pod(&self) -> &str {
+        self.levels.first().map_or("", String::as_str)
+    }
+
     /// The pod's class.
     #[must_use]
     pub fn class(&self) -> QosClass {

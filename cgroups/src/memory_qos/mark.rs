@@ -1,13 +1,10 @@
-//! What Ballast remembers about a level of cgroups: an extended attribute of the directory, so that it is there for every
-//! shim, survives all of them, and goes with the directory. Only the host's root can read or write it.
+//! What Ballast remembers about a level of cgroups, in an attribute of its directory.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
-use rustix::io::Errno;
-
 use super::setting::Knob;
+use crate::attribute::{read_attribute, remove_attribute, write_attribute};
 use crate::error::{Error, Result};
 use crate::limits::{Limit, parse_size};
 
@@ -89,34 +86,6 @@ impl Mark {
         let [a, b, c, d, e, f] = values[..] else { return None };
         let share = |floor, previous, next| Share { floor, previous, next };
         Some(Self { min: share(a, b, c), low: share(d, e, f) })
-    }
-}
-
-/// Longest value that is read, in bytes.
-const LONGEST: usize = 4096;
-
-/// The text of an extended attribute; `None` when there is none, also where there cannot be any.
-pub(super) fn read_attribute(directory: BorrowedFd<'_>, path: &Path, name: &str) -> Result<Option<String>> {
-    let mut value = Vec::with_capacity(LONGEST);
-    match fgetxattr(directory, name, rustix::buffer::spare_capacity(&mut value)) {
-        Ok(_) => {
-            let text = String::from_utf8(value);
-            text.map(Some).map_err(|_| Error::format(path, "text in an attribute of Ballast", ""))
-        }
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
-        Err(errno) => Err(Error::call("fgetxattr", path, errno)),
-    }
-}
-
-pub(super) fn write_attribute(directory: BorrowedFd<'_>, path: &Path, name: &str, value: &str) -> Result<()> {
-    fsetxattr(directory, name, value.as_bytes(), XattrFlags::empty())
-        .map_err(|errno| Error::call("fsetxattr", path, errno))
-}
-
-pub(super) fn remove_attribute(directory: BorrowedFd<'_>, path: &Path, name: &str) -> Result<()> {
-    match fremovexattr(directory, name) {
-        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
-        Err(errno) => Err(Error::call("fremovexattr", path, errno)),
     }
 }
 

@@ -5,9 +5,9 @@ use std::os::fd::AsFd;
 
 use super::class::QosClass;
 use super::decision::{Decision, Request};
-use super::mark::{read_attribute, remove_attribute, write_attribute};
 use super::policy::Mode;
 use super::setting::{Knob, RequestSource, Setting, Source};
+use crate::attribute::{read_attribute, remove_attribute, write_attribute};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::limits::parse_size;

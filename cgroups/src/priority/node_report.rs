@@ -67,10 +67,15 @@ pub struct Treatment {
 
 /// What an operator should know beyond the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(tag = "remark", rename_all = "kebab-case")]
 pub enum Remark {
     /// TencentOS with Linux 4.14, whose files are in cgroup v1 hierarchies only.
     TencentOsCgroupV1,
+    /// Priorities of memory count inside of pods, and not when the whole node is short.
+    GlobalOomIgnoresPriorities {
+        /// The switch that is off.
+        gate: &'static str,
+    },
 }
 
 impl fmt::Display for Remark {
@@ -79,6 +84,10 @@ impl fmt::Display for Remark {
             Self::TencentOsCgroupV1 => formatter.write_str(
                 "a TencentOS 4.14 node with cgroup v1 hierarchies: not supported, because its cpu.offline and BT files are in \
                  the v1 hierarchy of cpu, and containers are placed in cgroup v2 only",
+            ),
+            Self::GlobalOomIgnoresPriorities { gate } => write!(
+                formatter,
+                "{gate} is off: priorities decide who is killed when a pod is short of memory, not when the node is"
             ),
         }
     }

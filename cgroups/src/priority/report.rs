@@ -17,6 +17,32 @@ pub struct Report {
     pub level: Option<Level>,
     /// One for each knob that was asked for, in the order of [`Knob::ALL`].
     pub entries: Vec<Entry>,
+    /// What could not be taken back of an earlier request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<Stuck>,
+}
+
+/// A file that the kernel did not take its old value back in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// With its directory.
+    pub path: PathBuf,
+    /// What it was to hold.
+    pub value: String,
+    /// The kernel's answer.
+    pub errno: i32,
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, value, errno } = self;
+        write!(
+            formatter,
+            "{} does not go back to {value:?}: the kernel refused it ({})",
+            path.display(),
+            words(*errno)
+        )
+    }
 }
 
 impl Report {
@@ -136,6 +162,8 @@ pub enum Reason {
     NoWeighingDisk,
     /// It is relative to a memory limit, and there is none.
     NoMemoryLimit,
+    /// It is on top of a CPU quota, and there is none.
+    NoCpuQuota,
 }
 
 impl fmt::Display for Reason {
@@ -158,6 +186,7 @@ impl fmt::Display for Reason {
                 formatter.write_str("no disk has the scheduler bfq or mq-deadline, or io.cost.qos enabled")
             }
             Self::NoMemoryLimit => formatter.write_str("it takes a memory limit, and the container has none"),
+            Self::NoCpuQuota => formatter.write_str("it takes a CPU quota, and the container has none"),
         }
     }
 }
@@ -235,6 +264,11 @@ mod tests {
                 entry(Outcome::Unset, vec![]),
                 entry(Outcome::Left { to: vec![Mechanism::OomScoreAdj] }, vec![]),
             ],
+            stuck: vec![Stuck {
+                path: "/sys/fs/cgroup/a/cpu.qos_level".into(),
+                value: "0".into(),
+                errno: 22,
+            }],
         };
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);

@@ -1,0 +1,325 @@
+//! Carrying out a request: the pod's cgroup first, because it bounds its children, then the container's. What the kernel refuses is
+//! given to the next backend.
+
+use super::backend::{Ask, Here, Setting};
+use super::files::Files;
+use super::ledger::{Followers, Ledger};
+use super::level::Level;
+use super::note::{self, ContainerNote, PodNote};
+use super::plan::{Choice, Chosen, Rejected, Taken, plan};
+use super::probe::Probe;
+use super::report::{Entry, FileValue, Outcome, Reason, Report, Stuck};
+use super::request::Request;
+use super::slot::Slot;
+use crate::error::Result;
+
+/// A container's cgroup and its pod's, by their paths below the root.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) container: &'a str,
+    pub(super) pod: Option<&'a str>,
+}
+
+/// Brings a container, and its pod's cgroup, in line with what is asked. `taken` is what the container's limits set; `None` when they
+/// are as they were.
+pub(super) fn apply(
+    files: &dyn Files,
+    target: Target<'_>,
+    pod_level: Option<Level>,
+    request: &Request,
+    taken: Option<Taken>,
+) -> Result<Report> {
+    let known: Option<ContainerNote> = note::read(files, target.container)?;
+    let is_known = known.is_some();
+    let mut note = known.unwrap_or_default();
+    note.request = request.clone();
+    note.taken = taken.unwrap_or(note.taken);
+    if is_known || !request.is_empty() {
+        // First of all: the pod's level follows from its containers' notes.
+        note::write(files, target.container, &note)?;
+    }
+    let mut rejected = Vec::new();
+    let outcome = loop {
+        let pod = match target.pod {
+            Some(pod) => settle_pod(files, pod, Asked::Level(pod_level), &mut rejected)?,
+            None => Settled::default(),
+        };
+        if let Some(choices) = bring(files, target, &mut note, &mut rejected)? {
+            break report(files, target, request, choices, pod);
+        }
+    };
+    note.report.entries = outcome.entries.clone();
+    note.report.level = request.level;
+    // What is stuck on the container was noted on the way.
+    note.report.stuck.extend(outcome.stuck);
+    let report = note.report.clone();
+    if request.is_empty() && note.held.is_empty() {
+        note::remove(files, target.container)?;
+    } else {
+        note::write(files, target.container, &note)?;
+    }
+    Ok(report)
+}
+
+/// One attempt at the container's files. `None` when the kernel refused something, which is then among `rejected`.
+fn bring(
+    files: &dyn Files,
+    target: Target<'_>,
+    note: &mut ContainerNote,
+    rejected: &mut Vec<Rejected>,
+) -> Result<Option<Vec<Choice>>> {
+    let probe = Probe::of(files, target.container)?;
+    let request = note.request.clone();
+    let mut ledger = Ledger {
+        files,
+        directory: target.container,
+        parent: target.pod,
+        followers: Followers::Below,
+        held: std::mem::take(&mut note.held),
+        stuck: Vec::new(),
+    };
+    let ask = Ask {
+        files,
+        directory: target.container,
+        probe: &probe,
+        here: Here::Container,
+        request: &request,
+        cpu_weight: cpu_weight(&ledger)?,
+    };
+    let choices = plan(&ask, &note.taken, rejected);
+    let wanted = wanted(&choices);
+    let refused = carry_out(&mut ledger, &wanted, |held| {
+        note.held = held.to_vec();
+        note::write(files, target.container, note)
+    })?;
+    note.held = ledger.held;
+    note.report.stuck = ledger.stuck;
+    Ok(match refused {
+        None => Some(choices),
+        Some((slot, reason)) => {
+            reject(&choices, &slot, &reason, rejected);
+            None
+        }
+    })
+}
+
+/// Gives back what is not wanted any more, and writes what is.
+fn carry_out(
+    ledger: &mut Ledger<'_>,
+    wanted: &[Setting],
+    save: impl FnOnce(&[note::Held]) -> Result<()>,
+) -> Result<Option<(Slot, Reason)>> {
+    if !ledger.announce(wanted)? {
+        return Ok(None);
+    }
+    save(&ledger.held)?;
+    ledger.give_back(wanted)?;
+    ledger.write_announced(wanted)
+}
+
+/// `cpu.weight` as the limits have it, and not as we made it.
+fn cpu_weight(ledger: &Ledger<'_>) -> Result<Option<u64>> {
+    let current = ledger.value_of(&Slot::CpuShare)?;
+    let held = ledger.held.iter().find(|held| held.slot == Slot::CpuShare);
+    let is_ours = |held: &&note::Held| current.as_deref().is_some_and(|current| held.is_ours(current));
+    let before = held.filter(is_ours).map(|held| held.before.clone());
+    Ok(before.or(current).and_then(|weight| weight.parse().ok()))
+}
+
+/// All settings; where two knobs share a slot, the later one's value.
+fn wanted(choices: &[Choice]) -> Vec<Setting> {
+    let mut wanted: Vec<Setting> = Vec::new();
+    for setting in choices.iter().flat_map(settings) {
+        match wanted.iter_mut().find(|earlier| earlier.slot == setting.slot) {
+            Some(earlier) => earlier.value.clone_from(&setting.value),
+            None => wanted.push(setting.clone()),
+        }
+    }
+    wanted
+}
+
+fn settings(choice: &Choice) -> &[Setting] {
+    match &choice.chosen {
+        Chosen::Written { settings, .. } => settings,
+        Chosen::Left(_) | Chosen::Unset => &[],
+    }
+}
+
+fn reject(choices: &[Choice], slot: &Slot, reason: &Reason, rejected: &mut Vec<Rejected>) {
+    for choice in choices {
+        if let Chosen::Written { row, settings, .. } = &choice.chosen
+            && settings.iter().any(|setting| setting.slot == *slot)
+        {
+            rejected.push(Rejected { row: *row, reason: reason.clone() });
+        }
+    }
+}
+
+/// What is asked of a pod's cgroup.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    /// This, from now on.
+    Level(Option<Level>),
+    /// What was asked before, as long as one of its containers has a note.
+    AsBefore,
+}
+
+/// What was written on a pod's cgroup.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    choices: Vec<Choice>,
+    stuck: Vec<Stuck>,
+}
+
+/// Brings a pod's cgroup in line with what is asked of it and of its containers: the kernel gives no container more than
+/// the cgroup above has, so the highest of all counts.
+pub(super) fn settle_pod(
+    files: &dyn Files,
+    pod: &str,
+    asked: Asked,
+    rejected: &mut Vec<Rejected>,
+) -> Result<Settled> {
+    let known: Option<PodNote> = note::read(files, pod)?;
+    let wish = match asked {
+        Asked::Level(level) => level,
+        Asked::AsBefore => known.as_ref().and_then(|note| note.level),
+    };
+    if known.is_none() && wish.is_none() {
+        return Ok(Settled::default());
+    }
+    let containers = Containers::of(files, pod)?;
+    let level = match asked {
+        Asked::AsBefore if containers.noted.is_empty() => None,
+        _ => wish,
+    };
+    let highest = level.map(|level| containers.highest().map_or(level, |highest| level.min(highest)));
+    let held = known.map(|note| note.held).unwrap_or_default();
+    let request = Request { level: highest, ..Request::default() };
+    let (settled, held) = loop {
+        let attempt = bring_pod(files, pod, level, &request, held.clone(), &containers, rejected)?;
+        if let Some(settled) = attempt {
+            break settled;
+        }
+    };
+    // One that is still on its way to another level is not held to the one before.
+    let is_settled = |note: &ContainerNote| note.report.level == note.request.level;
+    for (container, note) in containers.noted.into_iter().filter(|(_, note)| is_settled(note)) {
+        let mut ledger = Ledger {
+            files,
+            directory: &container,
+            parent: Some(pod),
+            followers: Followers::Below,
+            held: note.held,
+            stuck: Vec::new(),
+        };
+        ledger.reassert()?;
+    }
+    if level.is_none() && held.is_empty() {
+        note::remove(files, pod)?;
+    } else {
+        note::write(files, pod, &PodNote { level, held })?;
+    }
+    Ok(settled)
+}
+
+fn bring_pod(
+    files: &dyn Files,
+    pod: &str,
+    level: Option<Level>,
+    request: &Request,
+    held: Vec<note::Held>,
+    containers: &Containers,
+    rejected: &mut Vec<Rejected>,
+) -> Result<Option<(Settled, Vec<note::Held>)>> {
+    let probe = Probe::of(files, pod)?;
+    let ask = Ask { files, directory: pod, probe: &probe, here: Here::Pod, request, cpu_weight: None };
+    let choices = plan(&ask, &Taken::new(), rejected);
+    let wanted = wanted(&choices);
+    let mut ledger = Ledger {
+        files,
+        directory: pod,
+        parent: pod.rsplit_once('/').map(|(parent, _)| parent),
+        followers: Followers::Children(containers.with_own_slots()),
+        held,
+        stuck: Vec::new(),
+    };
+    let refused = carry_out(&mut ledger, &wanted, |held| {
+        note::write(files, pod, &PodNote { level, held: held.to_vec() })
+    })?;
+    let Some((slot, reason)) = refused else {
+        return Ok(Some((Settled { choices, stuck: ledger.stuck }, ledger.held)));
+    };
+    reject(&choices, &slot, &reason, rejected);
+    Ok(None)
+}
+
+/// The cgroups directly below a pod's.
+struct Containers {
+    /// Those that asked for something.
+    noted: Vec<(String, ContainerNote)>,
+    others: Vec<String>,
+}
+
+impl Containers {
+    fn of(files: &dyn Files, pod: &str) -> Result<Self> {
+        let mut containers = Self { noted: Vec::new(), others: Vec::new() };
+        for name in files.children(pod)? {
+            let path = format!("{pod}/{name}");
+            match note::read(files, &path) {
+                Ok(Some(note)) => containers.noted.push((path, note)),
+                Ok(None) => containers.others.push(path),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(containers)
+    }
+
+    /// All of them, with the slots that hold what they asked for themselves.
+    fn with_own_slots(&self) -> Vec<(String, Vec<Slot>)> {
+        let slots = |note: &ContainerNote| note.held.iter().map(|held| held.slot.clone()).collect();
+        let noted = self.noted.iter().map(|(path, note)| (path.clone(), slots(note)));
+        noted.chain(self.others.iter().map(|path| (path.clone(), Vec::new()))).collect()
+    }
+
+    fn highest(&self) -> Option<Level> {
+        self.noted.iter().filter_map(|(_, note)| note.request.level).min()
+    }
+}
+
+fn report(
+    files: &dyn Files,
+    target: Target<'_>,
+    request: &Request,
+    choices: Vec<Choice>,
+    pod: Settled,
+) -> Report {
+    let final_values = wanted(&choices);
+    let written = |directory: &str, setting: &Setting| {
+        let (file, value) = setting.slot.as_written(&setting.value);
+        FileValue { path: files.path(directory).join(file), value }
+    };
+    let above = |choice: &Choice| -> Vec<FileValue> {
+        let same_knob = pod.choices.iter().filter(|above| above.knob == choice.knob).flat_map(settings);
+        target.pod.map(|pod| same_knob.map(|setting| written(pod, setting)).collect()).unwrap_or_default()
+    };
+    let own = |choice: &Choice| -> Vec<FileValue> {
+        let own = settings(choice)
+            .iter()
+            .filter_map(|setting| final_values.iter().find(|last| last.slot == setting.slot));
+        own.map(|setting| written(target.container, setting)).collect()
+    };
+    let entry = |choice: Choice| {
+        let outcome = match &choice.chosen {
+            Chosen::Written { backend, .. } => {
+                let mut files = above(&choice);
+                files.extend(own(&choice));
+                Outcome::Written { backend: *backend, files }
+            }
+            Chosen::Left(mechanisms) => Outcome::Left { to: mechanisms.to_vec() },
+            Chosen::Unset => Outcome::Unset,
+        };
+        Entry { knob: choice.knob, asked: choice.asked, outcome, passed_over: choice.passed_over }
+    };
+    Report { level: request.level, entries: choices.into_iter().map(entry).collect(), stuck: pod.stuck }
+}

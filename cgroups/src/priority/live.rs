@@ -1,0 +1,201 @@
+//! The files of this machine's kernel.
+
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::files::{Disk, Files};
+use crate::attribute::{read_attribute, remove_attribute, write_attribute};
+use crate::directory::{Directory, read_whole};
+use crate::error::{Error, Result};
+use crate::hierarchy::Hierarchy;
+use crate::limits::{DeviceNumber, Limits, UnifiedFile};
+use crate::path::CgroupPath;
+use crate::subtree::{Visitor, walk};
+use crate::systemd::Scope;
+
+const NOTE: &str = "trusted.ballast.priority";
+
+/// Devices that are made of others, or of memory. What lies below them is a disk of its own.
+const NO_DISKS: [&str; 7] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd"];
+
+/// This machine's cgroups.
+pub(super) struct Live<'a> {
+    pub(super) hierarchy: &'a Hierarchy,
+    /// The container whose unit systemd has to be told of.
+    pub(super) scope: Option<(&'a CgroupPath, &'a Scope)>,
+}
+
+impl Live<'_> {
+    fn open(&self, directory: &str) -> Result<Directory> {
+        self.hierarchy.root().open_below(if directory.is_empty() { "." } else { directory })
+    }
+
+    /// systemd writes what it knows of again whenever it reloads.
+    fn tell_systemd(&self, directory: &str, file: &str, value: &str) -> Result<()> {
+        match self.scope {
+            Some((path, scope)) if path.relative() == directory => {
+                let unified = vec![UnifiedFile { name: file.to_owned(), value: value.to_owned() }];
+                scope.update(&Limits { unified, ..Limits::default() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Files for Live<'_> {
+    fn path(&self, directory: &str) -> PathBuf {
+        self.hierarchy.mount_point().join(directory)
+    }
+
+    fn names(&self, directory: &str) -> Result<Vec<String>> {
+        self.open(directory)?.files()
+    }
+
+    fn children(&self, directory: &str) -> Result<Vec<String>> {
+        let children = self.open(directory)?.children()?;
+        Ok(children.into_iter().filter_map(|name| name.into_string().ok()).collect())
+    }
+
+    fn read(&self, directory: &str, file: &str) -> Result<String> {
+        let mut content = self.open(directory)?.read(file)?;
+        content.truncate(content.trim_end().len());
+        Ok(content)
+    }
+
+    fn write(&self, directory: &str, file: &str, value: &str) -> Result<()> {
+        self.tell_systemd(directory, file, value)?;
+        self.open(directory)?.write(file, value)
+    }
+
+    fn replace_below(&self, directory: &str, file: &str, from: &str, to: &str) -> Result<()> {
+        let top = self.open(directory)?;
+        if top.children()?.is_empty() {
+            return Ok(());
+        }
+        walk(&top, &mut Replacer { top: top.path(), file, from, to })
+    }
+
+    fn note(&self, directory: &str) -> Result<Option<String>> {
+        let directory = self.open(directory)?;
+        read_attribute(directory.as_fd(), directory.path(), NOTE)
+    }
+
+    fn set_note(&self, directory: &str, text: Option<&str>) -> Result<()> {
+        let directory = self.open(directory)?;
+        match text {
+            Some(text) => write_attribute(directory.as_fd(), directory.path(), NOTE, text),
+            None => remove_attribute(directory.as_fd(), directory.path(), NOTE),
+        }
+    }
+
+    fn node(&self, path: &str) -> rustix::io::Result<String> {
+        read_file(Path::new(path))
+    }
+
+    fn disks(&self) -> Vec<Disk> {
+        let Ok(block) = Directory::open(Path::new("/sys/block")) else { return Vec::new() };
+        let costs = self.read("", "io.cost.qos").unwrap_or_default();
+        let names = link_names(&block);
+        names.iter().filter_map(|name| disk(&block.path().join(name), &costs)).collect()
+    }
+}
+
+/// The links in `/sys/block`, without those of devices that are no disks.
+fn link_names(block: &Directory) -> Vec<String> {
+    let Ok(entries) = rustix::fs::Dir::read_from(block) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
+    names.filter(|name| !name.starts_with('.') && !NO_DISKS.iter().any(|no| name.starts_with(no))).collect()
+}
+
+/// `None` for a drive without a medium, and for one that vanished.
+fn disk(directory: &Path, costs: &str) -> Option<Disk> {
+    let content = |file: &str| read_file(&directory.join(file)).ok();
+    if content("size")?.trim() == "0" {
+        return None;
+    }
+    let number: DeviceNumber = {
+        let text = content("dev")?;
+        let (major, minor) = text.trim().split_once(':')?;
+        DeviceNumber { major: major.parse().ok()?, minor: minor.parse().ok()? }
+    };
+    let schedulers = content("queue/scheduler").unwrap_or_default();
+    Some(Disk {
+        number,
+        scheduler: scheduler_in_use(&schedulers).to_owned(),
+        cost_model: has_cost_model(costs, number),
+    })
+}
+
+/// `bfq` of `none mq-deadline [bfq]`.
+fn scheduler_in_use(schedulers: &str) -> &str {
+    let in_use = schedulers.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    in_use.map_or("none", |(name, _)| name)
+}
+
+/// Whether `io.cost.qos` has the disk's line with `enable=1`.
+fn has_cost_model(costs: &str, disk: DeviceNumber) -> bool {
+    let prefix = format!("{disk} ");
+    let line = costs.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_default();
+    line.split(' ').any(|word| word == "enable=1")
+}
+
+fn read_file(path: &Path) -> rustix::io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
+    let mut content = Vec::new();
+    read_whole(&file, &mut content)?;
+    String::from_utf8(content).map_err(|_| Errno::ILSEQ)
+}
+
+/// Has cgroups follow the one above them.
+struct Replacer<'a> {
+    top: &'a Path,
+    file: &'a str,
+    from: &'a str,
+    to: &'a str,
+}
+
+impl Visitor for Replacer<'_> {
+    fn enter(&mut self, directory: &Directory) -> Result<()> {
+        if directory.path() == self.top {
+            return Ok(());
+        }
+        match directory.read(self.file) {
+            Ok(content) if content.trim_end() == self.from => directory.write(self.file, self.to),
+            Ok(_) => Ok(()),
+            // The container may have a controller for itself that it does not pass on.
+            Err(Error::Call { source: Errno::NOENT, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn leave(&mut self, _parent: &Directory, _name: &CStr) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheduler_in_use_stands_in_brackets() {
+        assert_eq!(scheduler_in_use("none mq-deadline [bfq]\n"), "bfq");
+        assert_eq!(scheduler_in_use("[none] mq-deadline\n"), "none");
+        assert_eq!(scheduler_in_use("none\n"), "none");
+        assert_eq!(scheduler_in_use(""), "none");
+    }
+
+    #[test]
+    fn a_cost_model_counts_where_it_is_enabled() {
+        let costs = "8:0 enable=1 ctrl=auto rpct=95.00\n8:16 enable=0 ctrl=auto\n";
+        let disk = |minor| DeviceNumber { major: 8, minor };
+        assert!(has_cost_model(costs, disk(0)));
+        assert!(!has_cost_model(costs, disk(16)));
+        assert!(!has_cost_model(costs, disk(1)));
+    }
+}

@@ -1,0 +1,77 @@
+//! What Ballast remembers on a cgroup whose files it changed for a priority: what was asked for, and what each file held before.
+//! Written before the files, so that after a crash in between what is found in a file is known to be ours.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::files::Files;
+use super::level::Level;
+use super::plan::Taken;
+use super::report::Report;
+use super::request::Request;
+use super::slot::Slot;
+use crate::error::{Error, Result};
+
+/// On a container's cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct ContainerNote {
+    pub(super) request: Request,
+    /// What the container's own limits set.
+    #[serde(skip_serializing_if = "Taken::is_empty")]
+    pub(super) taken: Taken,
+    pub(super) held: Vec<Held>,
+    pub(super) report: Report,
+}
+
+/// On a pod's cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct PodNote {
+    /// What was asked for the pod; single containers may have asked for more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) level: Option<Level>,
+    pub(super) held: Vec<Held>,
+}
+
+/// A slot that holds our value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) slot: Slot,
+    /// What it held before us.
+    pub(super) before: String,
+    /// Our value, as the kernel spells it; `None` while it is being written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) now: Option<String>,
+    /// While it is being written, and those below are to follow: the values that they follow from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) from: Vec<String>,
+}
+
+impl Held {
+    /// Whether `current` is what we wrote, and not somebody else.
+    pub(super) fn is_ours(&self, current: &str) -> bool {
+        self.now.as_deref().is_none_or(|now| now == current)
+    }
+}
+
+pub(super) fn read<N: DeserializeOwned>(files: &dyn Files, directory: &str) -> Result<Option<N>> {
+    let Some(text) = files.note(directory)? else { return Ok(None) };
+    match serde_json::from_str(&text) {
+        Ok(note) => Ok(Some(note)),
+        Err(_) => Err(Error::format(&files.path(directory), "note of Ballast", &text)),
+    }
+}
+
+pub(super) fn write(files: &dyn Files, directory: &str, note: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(note)
+        .map_err(|error| Error::format(&files.path(directory), "note of Ballast", &error.to_string()))?;
+    if files.note(directory)?.as_deref() == Some(&text) {
+        return Ok(());
+    }
+    files.set_note(directory, Some(&text))
+}
+
+pub(super) fn remove(files: &dyn Files, directory: &str) -> Result<()> {
+    files.set_note(directory, None)
+}
