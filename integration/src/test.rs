@@ -39,9 +39,10 @@ struct OnNode {
 }
 
 /// Which suite runs on which node, beside those of [`NODE_PACKAGE`]: without an entry, with the agent as PID 1.
-const ON_NODES: [OnNode; 4] = [
+const ON_NODES: [OnNode; 5] = [
     // What this machine's cgroups have no controllers for is ignored here.
     OnNode { suite: "node_limits", init: Init::Agent, arguments: &["--include-ignored"] },
+    OnNode { suite: "node_priority", init: Init::Agent, arguments: &["--include-ignored"] },
     // Another kernel, real controllers: cheap, and the root of everything else.
     OnNode { suite: "containers", init: Init::Agent, arguments: &[] },
     // All of it is ignored where systemd is not PID 1.
