@@ -83,7 +83,7 @@ fn is_setting(path: &Path) -> bool {
 fn every_way_from_level_to_level_and_back_leaves_no_trace() {
     let place = Place::new("levels");
     let cgroup = container(&place, "box");
-    let _process = Sleeper::in_cgroup(&cgroup);
+    let mut process = Sleeper::in_cgroup(&cgroup);
     let top = cgroup.directory_path().parent().unwrap().to_owned();
     let before = everything(&top);
     for from in Level::ALL {
@@ -104,6 +104,8 @@ fn every_way_from_level_to_level_and_back_leaves_no_trace() {
             assert_eq!(everything(&top), before, "{from} {to}");
         }
     }
+    cgroup.kill_all().unwrap();
+    assert_eq!(process.ended_by(), Some(9), "it lived through all of that");
 }
 
 #[test]
