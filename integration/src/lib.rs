@@ -7,6 +7,8 @@
 pub mod bench;
 pub mod critest;
 pub mod demo;
+pub mod gate;
+mod hierarchy;
 pub mod images;
 pub mod node;
 pub mod progress;

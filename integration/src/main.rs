@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use ballast_integration::bench::{self, Measurement};
 use ballast_integration::critest::{self, Selection as Specs, Skipped, Target};
 use ballast_integration::demo;
+use ballast_integration::gate::{self, Purpose};
 use ballast_integration::node::protocol::Ending;
 use ballast_integration::node::{Init, Node, NodeKind, NodeOptions, shell};
 use ballast_integration::progress::Progress;
@@ -42,6 +43,14 @@ enum Task {
         options: BootArguments,
         #[command(flatten)]
         measurement: BenchArguments,
+    },
+    /// What the shim does per request (system calls, processes, instructions, memory) against the budget that is checked in.
+    Gate {
+        #[command(flatten)]
+        options: BootArguments,
+        /// Make what is counted the budget.
+        #[arg(long)]
+        record: bool,
     },
     /// Kubernetes' conformance suite for container runtimes: a handler beside a baseline.
     Critest {
@@ -290,6 +299,11 @@ fn run(task: Task) -> Result<ExitCode> {
             }
             let measurement = Measurement { iterations, pods, markdown, json };
             bench::run(&layout, &progress, &options.options()?, &measurement)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Gate { options, record } => {
+            let purpose = if record { Purpose::Record } else { Purpose::Compare };
+            gate::run(&layout, &progress, &options.options()?, purpose)?;
             Ok(ExitCode::SUCCESS)
         }
         Task::Critest { options, suite } => {

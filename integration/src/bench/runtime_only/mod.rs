@@ -3,7 +3,6 @@
 
 mod bundle;
 mod contender;
-mod hierarchy;
 mod report;
 
 use std::fs;
@@ -45,7 +44,7 @@ pub struct Measurement {
 pub fn run(layout: &Layout, progress: &Progress, measurement: &Measurement) -> Result<()> {
     setup::install_packages(layout, progress)?;
     // Everything below sees cgroup v2 and nothing else, as a node that the field runs today.
-    if let Some(status) = hierarchy::run_again_where_unified()? {
+    if let Some(status) = crate::hierarchy::run_again_where_unified()? {
         return status;
     }
     let programs = Programs::build(layout, progress)?;
