@@ -76,6 +76,10 @@ impl Cgroup {
         self.directory.open_file(file).map_err(|error| self.explain_missing(file, error))
     }
 
+    pub(crate) fn open_file_for_writing(&self, file: &str) -> Result<OwnedFd> {
+        self.directory.open_file_for_writing(file).map_err(|error| self.explain_missing(file, error))
+    }
+
     /// `error` unless it only says that the file is not there while the cgroup is.
     fn explain_missing(&self, file: &str, error: Error) -> Error {
         let missing = matches!(&error, Error::Call { source, .. } if *source == rustix::io::Errno::NOENT);

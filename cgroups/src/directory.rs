@@ -137,6 +137,11 @@ impl Directory {
         })
     }
 
+    pub(crate) fn open_file_for_writing(&self, file: &str) -> Result<OwnedFd> {
+        self.openat(file, OFlags::WRONLY | OFlags::CLOEXEC)
+            .map_err(|errno| Error::call("open for writing", &self.path.join(file), errno))
+    }
+
     /// Writes `value` with one `write(2)`, as cgroup files want it.
     pub(crate) fn write(&self, file: &str, value: &str) -> Result<()> {
         let fd = self

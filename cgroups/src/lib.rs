@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod attribute;
+mod bpf;
 mod cgroup;
 mod controllers;
 mod delete;
@@ -25,19 +26,22 @@ mod path;
 mod place;
 pub mod priority;
 mod processes;
+mod reclaim;
 mod statistics;
 mod subtree;
 mod systemd;
 
+pub use bpf::BpfInstruction;
 pub use cgroup::Cgroup;
 pub use controllers::Controllers;
-pub use devices::{BpfInstruction, DevicePolicy};
+pub use devices::DevicePolicy;
 pub use error::{Error, Kind, Result};
 pub use hierarchy::Hierarchy;
 pub use limits::{DeviceNumber, Limits};
 pub use lineage::{Ancestor, CgroupFile};
 pub use memory_events::MemoryEventsFile;
 pub use path::{CgroupPath, PathFault, SystemdUnit};
+pub use reclaim::{Marks, Reclaim, Step};
 pub use statistics::{
     CpuStatistics, HugetlbStatistics, IoStatistics, MemoryEvents, MemoryStat, MemoryStatistics,
     PidsStatistics, Pressure, PressureLine, RdmaStatistics, Statistics, StatisticsReader,

@@ -33,6 +33,7 @@ mod model;
 mod node_report;
 mod note;
 mod observe;
+mod packet;
 mod plan;
 mod probe;
 mod report;
@@ -46,6 +47,7 @@ pub use knob::{Backend, Knob, Mechanism};
 pub use level::{Level, LevelFault};
 pub use node_report::{Availability, BackendReport, KnobReport, NodeReport, Remark, Treatment};
 pub use observe::{ObservedFile, ObservedPriority};
+pub use packet::packet_program;
 pub use report::{Entry, FileValue, Outcome, PassedOver, Reason, Report, Stuck};
 pub use request::{
     DiskLimit, DiskTarget, DiskWeight, Microseconds, NetLimits, OutOfRange, PageCacheLimit, Percent, Request,

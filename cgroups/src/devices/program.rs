@@ -1,7 +1,7 @@
 //! A device policy as a program. For each access the kernel runs it with `struct bpf_cgroup_dev_ctx`; it returns 1 to
 //! allow and 0 to refuse (`linux/bpf.h`).
 
-use crate::devices::instruction::{BpfInstruction, Register};
+use crate::bpf::{BpfInstruction, Register};
 use crate::devices::rule::{DeviceAccess, DeviceKind, DevicePolicy, Rule};
 use crate::error::{Error, Result};
 

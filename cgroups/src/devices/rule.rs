@@ -5,7 +5,7 @@ use std::fmt;
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
-use crate::devices::instruction::BpfInstruction;
+use crate::bpf::BpfInstruction;
 use crate::devices::program;
 use crate::error::{Error, Result};
 

@@ -117,7 +117,7 @@ fn carry_out(
     ledger.write_announced(wanted)
 }
 
-/// `cpu.weight` as the limits have it, and not as we made it.
+/// `cpu.weight` as the limits, or kubelet for a pod, have it, and not as we made it.
 fn cpu_weight(ledger: &Ledger<'_>) -> Result<Option<u64>> {
     let current = ledger.value_of(&Slot::CpuShare)?;
     let held = ledger.held.iter().find(|held| held.slot == Slot::CpuShare);
@@ -232,9 +232,6 @@ fn bring_pod(
     rejected: &mut Vec<Rejected>,
 ) -> Result<Option<(Settled, Vec<note::Held>)>> {
     let probe = Probe::of(files, pod)?;
-    let ask = Ask { files, directory: pod, probe: &probe, here: Here::Pod, request, cpu_weight: None };
-    let choices = plan(&ask, &Taken::new(), rejected);
-    let wanted = wanted(&choices);
     let mut ledger = Ledger {
         files,
         directory: pod,
@@ -243,6 +240,10 @@ fn bring_pod(
         held,
         stuck: Vec::new(),
     };
+    let cpu_weight = cpu_weight(&ledger)?;
+    let ask = Ask { files, directory: pod, probe: &probe, here: Here::Pod, request, cpu_weight };
+    let choices = plan(&ask, &Taken::new(), rejected);
+    let wanted = wanted(&choices);
     let refused = carry_out(&mut ledger, &wanted, |held| {
         note::write(files, pod, &PodNote { level, held: held.to_vec() })
     })?;

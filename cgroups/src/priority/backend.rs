@@ -44,6 +44,8 @@ pub(super) struct Row {
 pub(super) enum Work {
     /// By the level alone.
     Levels(&'static [Column]),
+    /// By what is asked for, on the pod's cgroup as well.
+    Both(fn(&Ask<'_>) -> Result<Vec<Setting>, Reason>),
     /// By what is asked for.
     Values(fn(&Ask<'_>) -> Result<Vec<Setting>, Reason>),
     /// Not with files.
@@ -76,7 +78,7 @@ pub(super) struct Ask<'a> {
     pub(super) probe: &'a Probe<'a>,
     pub(super) here: Here,
     pub(super) request: &'a Request,
-    /// `cpu.weight` as the container's limits have it.
+    /// `cpu.weight` as the container's limits have it; a pod's as kubelet has it.
     pub(super) cpu_weight: Option<u64>,
 }
 
@@ -118,7 +120,7 @@ impl Row {
         match &self.work {
             Work::Left(_) => Ok(Vec::new()),
             Work::Values(_) if ask.here == Here::Pod => Ok(Vec::new()),
-            Work::Values(values) => values(ask),
+            Work::Values(values) | Work::Both(values) => values(ask),
             Work::Levels(columns) => {
                 let level = ask.request.level.ok_or(Reason::NotExpressible)?;
                 let settings = columns.iter().filter(|column| column.is_written(ask));

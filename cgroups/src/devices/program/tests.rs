@@ -1,7 +1,7 @@
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
 
 use super::*;
-use crate::devices::instruction::code;
+use crate::bpf::code;
 
 const READ: u32 = 2;
 const WRITE: u32 = 4;

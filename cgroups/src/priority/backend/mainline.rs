@@ -1,5 +1,8 @@
-//! What every kernel has. Only files of the container's own cgroup: kubelet writes `cpu.weight` of the pods', which the kernel
-//! refuses while a cgroup is idle.
+//! What every kernel has.
+//!
+//! CPU is weighed among siblings, and a container's siblings are of its own pod: so the pod's cgroup is lowered, too. kubelet writes a pod's
+//! `cpu.weight` when it makes the pod, before anybody asks for a priority, and when it resizes it; the kernel refuses the latter while the pod is
+//! idle.
 //!
 //! `memory.min`, `memory.low`, `memory.high` and `memory.oom.group` are not written here: they have one owner, which is memory QoS.
 
@@ -14,8 +17,8 @@ use crate::priority::slot::{IDLE, Slot};
 pub(super) const TABLE: Table = Table {
     backend: Backend::Mainline,
     rows: &[
-        row(Knob::Cpu, &["cpu.weight", "cpu.idle"], Work::Values(cpu)),
-        row(Knob::Cpu, &["cpu.weight"], Work::Values(cpu_before_5_15)),
+        row(Knob::Cpu, &["cpu.weight", "cpu.idle"], Work::Both(cpu)),
+        row(Knob::Cpu, &["cpu.weight"], Work::Both(cpu_before_5_15)),
         row(Knob::Memory, &[], Work::Left(&[Mechanism::MemoryQos, Mechanism::OomScoreAdj])),
         row(Knob::DiskWeight, &[], Work::Values(disk_weight)),
         row(Knob::DiskWeight, &["io.prio.class"], Work::Values(disk_class)),

@@ -5,11 +5,15 @@ use crate::priority::backend::{TABLES, Work};
 
 /// What `file` of the container holds at each level.
 fn column(kernel: Kernel, file: &str) -> [String; 8] {
+    column_of(kernel, BOX, file)
+}
+
+fn column_of(kernel: Kernel, cgroup: &str, file: &str) -> [String; 8] {
     Level::ALL.map(|level| {
         let model = node(kernel);
         ask(&model, BOX, Some(level), &Request { level: Some(level), ..Request::default() });
         assert_eq!(*model.refused.borrow(), []);
-        model.value(BOX, file)
+        model.value(cgroup, file)
     })
 }
 
@@ -66,6 +70,14 @@ fn mainline_halves_the_weight_by_level_and_idles_at_the_last() {
     assert_eq!(column(Kernel::Mainline, "cpu.weight"), ["100", "50", "25", "12", "6", "3", "1", "0"]);
     assert_eq!(column(Kernel::Mainline, "cpu.idle"), OFFLINE);
     assert_eq!(column(Kernel::MainlineOld, "cpu.weight"), ["100", "50", "25", "12", "6", "3", "1", "1"]);
+    // Siblings of a container are in its own pod only.
+    for (kernel, file) in [
+        (Kernel::Mainline, "cpu.weight"),
+        (Kernel::Mainline, "cpu.idle"),
+        (Kernel::MainlineOld, "cpu.weight"),
+    ] {
+        assert_eq!(column_of(kernel, POD, file), column(kernel, file));
+    }
     let disk = ["100", "50", "25", "12", "6", "3", "1", "1"].map(|weight| format!("default {weight}"));
     for file in ["io.weight", "io.bfq.weight"] {
         assert_eq!(column(Kernel::Mainline, file), disk);
