@@ -7,10 +7,11 @@ use super::estimate;
 use super::formula::throttling_begins;
 use super::node::{NodeFacts, SAFE_THROTTLING};
 use super::notice::Notice;
-use super::policy::{Mode, Policy};
+use super::policy::{Mode, Policy, Reach};
 use super::setting::{Knob, RequestSource, Setting, Source};
 use crate::error::{Error, Result};
 use crate::limits::{Limit, Limits, UnifiedFile, parse_size};
+use crate::priority::Level;
 
 /// What one annotation asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct MemoryQos {
     pub place: Option<PodPlace>,
     /// `process.oomScoreAdj`
     pub oom_score_adj: Option<i32>,
+    /// The container's priority, which speaks after annotations and before the policy.
+    pub priority: Option<Level>,
 }
 
 /// The memory request that values were derived from.
@@ -77,7 +80,8 @@ impl MemoryQos {
     /// Whether it comes down to what kubelet sent: nothing is to be decided then.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.policy.mode == Mode::Kubelet && self.wishes == Wishes::default()
+        let is_between = !matches!(self.priority, Some(Level::ONLINE | Level::OFFLINE));
+        self.policy.mode == Mode::Kubelet && self.wishes == Wishes::default() && is_between
     }
 
     /// Decides, and puts the outcome into `limits`. `before` is the decision that this one replaces, and `current_max` the
@@ -107,7 +111,8 @@ impl MemoryQos {
                 (_, Some(value)) => Some((Some(value), Source::Annotation)),
                 (Some(Sent { value, .. }), None) => Some((value, Source::Kubelet)),
                 (None, None) => {
-                    context.derive(knob, decision.request)?.map(|value| (Some(value), Source::Policy))
+                    let derived = context.derive(knob, decision.request)?;
+                    derived.map(|(value, source)| (Some(value), source))
                 }
             };
             decision.choose(limits, knob, chosen, before);
@@ -137,6 +142,13 @@ impl Decision {
                 && (setting.source != Source::Kubelet || self.mode == Mode::Tiered)
         };
         self.settings.iter().any(own)
+    }
+
+    /// How far up protections are carried: a priority is about other pods, so what follows from it is in vain unless the levels
+    /// that the pods share protect it, too.
+    pub(super) fn reach(&self, policy: Reach) -> Reach {
+        let by_priority = self.setting(Knob::Low).is_some_and(|low| low.source == Source::Priority);
+        if by_priority { Reach::Node } else { policy }
     }
 
     fn sent_by_kubelet(&self, knob: Knob) -> Option<Sent> {
@@ -291,7 +303,31 @@ impl Context<'_> {
         }
     }
 
-    fn derive(&self, knob: Knob, request: Option<Request>) -> Result<Option<Limit>> {
+    /// What follows from the priority, else from the policy.
+    fn derive(&self, knob: Knob, request: Option<Request>) -> Result<Option<(Limit, Source)>> {
+        let by_policy = || Ok(self.by_policy(knob, request)?.map(|value| (value, Source::Policy)));
+        match (self.qos.priority, knob) {
+            // Whoever runs on what is left goes as a whole.
+            (Some(Level::OFFLINE), Knob::OomGroup) => Ok(Some((Limit::At(1), Source::Priority))),
+            // Nothing of what is left is promised, and throttling begins where it does for those who requested nothing.
+            (Some(Level::OFFLINE), Knob::Min | Knob::Low) => Ok(None),
+            (Some(Level::OFFLINE), Knob::High) => {
+                let nothing = request.map(|request| Request { bytes: 0, slack: 0, ..request });
+                Ok(self.by_policy(knob, nothing)?.map(|value| (value, Source::Policy)))
+            }
+            // What the policy protects more strongly needs no second protection.
+            (Some(Level::ONLINE), Knob::Low) if self.by_policy(Knob::Min, request)?.is_none() => {
+                let by_level = request.filter(|request| request.bytes > 0);
+                match by_level {
+                    Some(request) => Ok(Some((Limit::At(request.bytes), Source::Priority))),
+                    None => by_policy(),
+                }
+            }
+            _ => by_policy(),
+        }
+    }
+
+    fn by_policy(&self, knob: Knob, request: Option<Request>) -> Result<Option<Limit>> {
         let policy = &self.qos.policy;
         let (Mode::Tiered, Some(class), Some(request)) =
             (policy.mode, self.qos.place.as_ref().map(PodPlace::class), request)

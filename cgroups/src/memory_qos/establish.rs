@@ -33,7 +33,7 @@ impl Cgroup {
         self.write_note(decision)?;
         match place {
             Some(place) if decision.protects() || before.protects() => {
-                let reach = decision.protects().then_some(reach);
+                let reach = decision.protects().then_some(decision.reach(reach));
                 self.hierarchy.settle_protection(place, reach, &lock()?)
             }
             _ => Ok(()),

@@ -70,12 +70,14 @@ pub enum Source {
     Kubelet,
     /// An annotation of the pod.
     Annotation,
+    /// The container's priority.
+    Priority,
     /// The node's policy.
     Policy,
 }
 
 impl Source {
-    pub(super) const ALL: [Self; 3] = [Self::Kubelet, Self::Annotation, Self::Policy];
+    pub(super) const ALL: [Self; 4] = [Self::Kubelet, Self::Annotation, Self::Priority, Self::Policy];
 }
 
 impl fmt::Display for Source {
@@ -83,6 +85,7 @@ impl fmt::Display for Source {
         formatter.write_str(match self {
             Self::Kubelet => "kubelet",
             Self::Annotation => "annotation",
+            Self::Priority => "priority",
             Self::Policy => "policy",
         })
     }

@@ -28,6 +28,7 @@ pub(crate) fn plan_memory_qos(
         wishes,
         place: PodPlace::of(cgroup_path),
         oom_score_adj: spec.process().as_ref().and_then(|process| process.oom_score_adj()),
+        priority: None,
     };
     Ok((!qos.is_plain()).then_some(qos))
 }

@@ -24,7 +24,7 @@ fn tiered(factor: Option<&str>) -> Policy {
 
 fn qos(policy: Policy, path: &str, wishes: Wishes) -> MemoryQos {
     let place = PodPlace::of(&CgroupPath::parse(path).unwrap());
-    MemoryQos { policy, wishes, place, oom_score_adj: None }
+    MemoryQos { policy, wishes, place, oom_score_adj: None, priority: None }
 }
 
 const GUARANTEED: &str = "/kubepods/pod1/a";
@@ -216,4 +216,90 @@ fn what_kubelet_sent_once_is_not_overruled_by_an_update_that_does_not_mention_it
     let decision = qos.decide(&NODE, &mut update, &before, None).unwrap();
     assert_eq!(update.memory.low, None);
     assert_eq!(decision.setting(Knob::Low), before.setting(Knob::Low));
+}
+
+fn at(priority: Level, qos: MemoryQos) -> MemoryQos {
+    MemoryQos { priority: Some(priority), ..qos }
+}
+
+#[test]
+fn an_online_container_keeps_its_request_and_its_protection_goes_up_to_the_node() {
+    let kubelet = qos(Policy::default(), BURSTABLE, request("500Mi"));
+    assert!(!at(Level::ONLINE, kubelet.clone()).is_plain());
+    let mut limits = limits(r#"{"memory": {"limit": 1048576000}}"#);
+    let decision = decide(&at(Level::ONLINE, kubelet), &mut limits);
+    assert_eq!((limits.memory.min, limits.memory.low), (None, Some(Limit::At(500 * MI))));
+    assert_eq!(decision.setting(Knob::Low).unwrap().source, Source::Priority);
+    assert!(decision.protects());
+    assert_eq!(decision.reach(Reach::Pod), Reach::Node);
+}
+
+#[test]
+fn what_the_policy_protects_more_strongly_is_not_protected_twice() {
+    let mut limits = limits(r#"{"memory": {"limit": 1048576000}}"#);
+    let decision = decide(&at(Level::ONLINE, qos(tiered(None), GUARANTEED, Wishes::default())), &mut limits);
+    assert_eq!((limits.memory.min, limits.memory.low), (Some(Limit::At(1000 * MI)), None));
+    assert_eq!(decision.reach(Reach::Pod), Reach::Pod);
+}
+
+#[test]
+fn an_offline_container_is_promised_nothing_and_goes_as_a_whole() {
+    for policy in [Policy::default(), tiered(Some("0.6"))] {
+        let throttled = policy.mode == Mode::Tiered;
+        let mut limits = limits(r#"{"memory": {"limit": 1048576000}}"#);
+        let decision = decide(&at(Level::OFFLINE, qos(policy, BURSTABLE, request("500Mi"))), &mut limits);
+        assert_eq!((limits.memory.min, limits.memory.low), (None, None));
+        assert_eq!(limits.memory.oom_group, Some(true));
+        // As if it had requested nothing.
+        assert_eq!(limits.memory.high, throttled.then_some(Limit::At(600 * MI)));
+        assert!(!decision.protects());
+    }
+}
+
+#[test]
+fn an_annotation_and_kubelet_come_before_a_priority() {
+    let wishes = Wishes { low: wish("10Mi"), oom_group: Some(false), ..request("500Mi") };
+    let mut limits = limits(r#"{"memory": {"limit": 1048576000}}"#);
+    let online = at(Level::ONLINE, qos(Policy::default(), BURSTABLE, wishes.clone()));
+    decide(&online, &mut limits);
+    assert_eq!(limits.memory.low, Some(Limit::At(10 * MI)));
+    decide(&at(Level::OFFLINE, qos(Policy::default(), BURSTABLE, wishes)), &mut limits);
+    assert_eq!(limits.memory.oom_group, Some(false));
+}
+
+#[test]
+fn a_policy_that_is_off_withholds_what_follows_from_a_priority_and_says_so() {
+    let off = Policy { mode: Mode::Off, ..Policy::default() };
+    let mut limits = limits(r#"{"memory": {"limit": 1048576000}}"#);
+    let decision = decide(&at(Level::OFFLINE, qos(off, BURSTABLE, Wishes::default())), &mut limits);
+    assert_eq!(limits.memory.oom_group, None);
+    let expected = Notice::Withheld { knob: Knob::OomGroup, source: Source::Priority };
+    assert_eq!(decision.notices(), [expected]);
+}
+
+#[test]
+fn levels_between_the_ends_leave_memory_to_the_policy() {
+    for number in 1..7 {
+        let level = Level::new(number).unwrap();
+        assert!(at(level, qos(Policy::default(), BURSTABLE, Wishes::default())).is_plain());
+        let json = r#"{"memory": {"limit": 1048576000}}"#;
+        let (mut with, mut without) = (limits(json), limits(json));
+        let plain = qos(tiered(Some("0.6")), BURSTABLE, request("500Mi"));
+        decide(&at(level, plain.clone()), &mut with);
+        decide(&plain, &mut without);
+        assert_eq!(with, without);
+    }
+}
+
+#[test]
+fn a_change_of_priority_takes_back_what_the_one_before_asked_for() {
+    let json = r#"{"memory": {"limit": 1048576000}}"#;
+    let plain = qos(Policy::default(), BURSTABLE, request("500Mi"));
+    let mut first = limits(json);
+    let before = decide(&at(Level::OFFLINE, plain.clone()), &mut first);
+    let mut second = Limits::default();
+    let online = at(Level::ONLINE, plain);
+    online.decide(&NODE, &mut second, &before, Some(1000 * MI)).unwrap();
+    assert_eq!(second.memory.oom_group, Some(false));
+    assert_eq!(second.memory.low, Some(Limit::At(500 * MI)));
 }
