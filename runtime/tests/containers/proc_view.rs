@@ -18,6 +18,7 @@ pub const TESTS: &[(&str, Test)] = &[
     ("without_an_annotation_there_is_no_view_and_a_wrong_one_is_refused", choice),
     ("what_procps_reads_of_the_host_it_reads_of_a_view", procps),
     ("a_view_ends_with_its_container", end),
+    ("who_copies_a_view_by_sendfile_does_not_find_it_empty", sendfile),
 ];
 
 fn with_view(script: &str) -> Bundle {
@@ -187,4 +188,17 @@ fn end(runtime: &Arc<Runtime>) {
     let read = open.read_to_string(&mut read).map_err(|error| error.kind());
     assert_eq!(read, Err(std::io::ErrorKind::NotConnected), "nobody serves it any more");
     bundle.assert_nothing_left();
+}
+
+/// What copies by `sendfile(2)`, busybox `cat` for one, must learn that it has to read instead, and must not find the file empty.
+fn sendfile(runtime: &Arc<Runtime>) {
+    let program = r#"pipe(my $reader, my $writer); my $n = `uname -m` =~ /x86_64/ ? 40 : 71;
+        for my $name ("meminfo", "stat") {
+            open(my $file, "<", "/proc/$name"); my $sent = syscall($n, fileno($writer), fileno($file), 0, 65536);
+            print $sent > 100 || $!{EINVAL} ? "well " : "$sent $! ";
+        }
+        print length `tail -n 1 /proc/vmstat` > 1 ? "well" : "no end";"#;
+    let outcome =
+        with_view("").set("/process/args", json!(["perl", "-MErrno", "-e", program])).output(runtime);
+    assert_eq!(outcome.stdout, "well well well", "{outcome:?}");
 }

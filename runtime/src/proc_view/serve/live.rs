@@ -7,6 +7,11 @@ use crate::proc_view::{Texts, ViewFile};
 use rustix::io::Errno;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The size that every file is said to have. That of a text is known when it is made; with 0, as the kernel's own files below
+/// `/proc` have, `sendfile(2)` would take the file for empty and not ask (busybox `cat` prints nothing then). sysfs says 4096
+/// of all files. This is the largest that `tail` reads in one piece, so that it finds the end of shorter texts.
+const SHOWN_BYTES: u64 = 8192;
+
 /// The root has 1.
 const FIRST_FILE_NODE: u64 = 2;
 
@@ -25,7 +30,7 @@ impl LiveFiles {
         Self { handles: Handles::default(), since: Duration::from_secs(since.as_secs()), text: Vec::new() }
     }
 
-    /// Names and attributes do not change. Sizes are 0, as those of the kernel's own files below `/proc`.
+    /// Names and attributes do not change.
     fn attributes(&self, file: Option<ViewFile>) -> Attributes {
         let (id, kind) = match file {
             Some(file) => (node_of(file), kind_of(file)),
@@ -79,7 +84,10 @@ impl FileTree for LiveFiles {
                 let flags = protocol::OPEN_DIRECT_IO | protocol::OPEN_NO_FLUSH;
                 protocol::put_open(answer, self.handles.open(), flags);
             }
-            Operation::Read { handle, offset, size } => {
+            // For sendfile(2) and splice(2), which bypass FOPEN_DIRECT_IO: of a kept page they would show an old text, cut
+            // to the length of another. Their users read(2) then.
+            Operation::Read { is_for_page_cache: true, .. } => return Err(Errno::INVAL),
+            Operation::Read { handle, offset, size, .. } => {
                 let file = file_of(request.node).ok_or(Errno::ISDIR)?;
                 return self.read((file, handle), offset, size, texts, answer);
             }
@@ -112,7 +120,7 @@ fn entries(offset: u64) -> impl Iterator<Item = (ViewFile, DirectoryEntry<'stati
 }
 
 const fn kind_of(file: ViewFile) -> Kind {
-    Kind::File { mode: file.mode(), size: 0 }
+    Kind::File { mode: file.mode(), size: SHOWN_BYTES }
 }
 
 /// The node id of a file.

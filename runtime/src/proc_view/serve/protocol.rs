@@ -16,6 +16,8 @@ pub(super) const OUT_HEADER_BYTES: usize = 16;
 
 /// `FUSE_DO_READDIRPLUS`: listing the directory looks all its files up at once.
 const READDIR_PLUS: u32 = 1 << 13;
+/// `FUSE_READ_LOCKOWNER`: the kernel says who reads when somebody does, and not when it fills its page cache.
+const READ_LOCKOWNER: u32 = 2;
 /// `FUSE_AUTO_INVAL_DATA`: kept pages are dropped when attributes that were asked for again have another time or size.
 const AUTO_INVALIDATE: u32 = 1 << 12;
 /// `FUSE_INIT_EXT`: `flags2` and what comes after it count.
@@ -53,6 +55,8 @@ pub(super) enum Operation<'a> {
         handle: u64,
         offset: u64,
         size: u32,
+        /// Nobody reads: the kernel wants pages to keep, as for `sendfile(2)`.
+        is_for_page_cache: bool,
     },
     Release {
         handle: u64,
@@ -103,7 +107,12 @@ impl<'a> Operation<'a> {
             1 => Self::Lookup { name: body.split(|byte| *byte == 0).next()? },
             3 => Self::GetAttributes,
             14 => Self::Open,
-            15 => Self::Read { handle: u64_at(body, 0)?, offset: u64_at(body, 8)?, size: u32_at(body, 16)? },
+            15 => Self::Read {
+                handle: u64_at(body, 0)?,
+                offset: u64_at(body, 8)?,
+                size: u32_at(body, 16)?,
+                is_for_page_cache: u32_at(body, 20)? & READ_LOCKOWNER == 0,
+            },
             17 => Self::StatFs,
             18 => Self::Release { handle: u64_at(body, 0)? },
             26 => Self::Init {
@@ -368,7 +377,10 @@ mod tests {
         let message = message(15, &body);
         let request = Request::parse(&message).unwrap();
         assert_eq!((request.unique, request.node), (77, 5));
-        assert_eq!(request.operation, Operation::Read { handle: 9, offset: 4096, size: 131_072 });
+        assert_eq!(
+            request.operation,
+            Operation::Read { handle: 9, offset: 4096, size: 131_072, is_for_page_cache: true }
+        );
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn names_modes_and_errors_are_those_of_a_read_only_directory() {
     let mut buffer = [0; 16];
     assert_eq!(read(open_file(&mount, "swaps").unwrap(), &mut buffer), Err(Errno::IO));
     let stat = rustix::fs::statat(&mount.tree, "meminfo", rustix::fs::AtFlags::empty()).unwrap();
-    assert_eq!((stat.st_mode, stat.st_size, stat.st_uid), (0o100_444, 0, 0));
+    assert_eq!((stat.st_mode, stat.st_size, stat.st_uid), (0o100_444, 8192, 0));
     let names = names(&mount, ".");
     assert_eq!(names.len(), ViewFile::ALL.iter().filter(|file| !file.is_lasting()).count());
     assert!(names.iter().any(|name| name == "meminfo"), "{names:?}");
