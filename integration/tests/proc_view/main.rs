@@ -11,6 +11,7 @@
 mod choice;
 mod life;
 mod programs;
+mod sysinfo;
 mod texts;
 mod truth;
 
