@@ -53,7 +53,7 @@ pub(crate) fn plan_proc_view(
     let (files, reason) = match own.or(pods) {
         Some(None) => return Ok(None),
         Some(Some(files)) => (files, ViewReason::Asked),
-        None if is_exempt(spec, namespaces) => return Ok(None),
+        None if is_exempt(spec, namespaces) || nests_containers(spec, namespaces) => return Ok(None),
         None => match policy.containers {
             Containers::None => return Ok(None),
             Containers::All => (policy.files, ViewReason::Policy),
@@ -113,6 +113,18 @@ fn is_exempt(spec: &Spec, namespaces: &Namespaces<'_>) -> bool {
         |mount: &Mount| mount.options().iter().flatten().any(|option| matches!(&**option, "ro" | "rro"));
     let mut sysfs = spec.mounts().iter().flatten().filter(|mount| mount.destination() == Path::new("/sys"));
     sysfs.any(|mount| !is_read_only(mount)) || sees_host_processes(namespaces)
+}
+
+/// Kubernetes' `procMount: Unmasked`, which it allows in user namespaces only: containers within this one are to mount procfs, and
+/// the kernel lets a user namespace do so only while nothing covers a part of the procfs that it sees (Linux `fs/namespace.c`,
+/// `mount_too_revealing`).
+fn nests_containers(spec: &Spec, namespaces: &Namespaces<'_>) -> bool {
+    let Some(linux) = spec.linux() else { return false };
+    let covers_proc =
+        |paths: &Option<Vec<String>>| paths.iter().flatten().any(|path| path.starts_with("/proc/"));
+    namespaces.has_own(LinuxNamespaceType::User)
+        && !covers_proc(linux.masked_paths())
+        && !covers_proc(linux.readonly_paths())
 }
 
 /// CRI says that by the path of the sandbox's namespace, which is the host's then.
@@ -266,6 +278,23 @@ mod tests {
             "nothing of the pod's is hidden"
         );
         assert!(without_cpus.pressure && !files(&["/proc/pressure/cpu"]).pressure);
+    }
+
+    #[test]
+    fn a_container_that_nests_others_in_its_user_namespace_has_to_ask() {
+        let limit = json!({"memory": {"limit": 1 << 20}});
+        let mut nesting = spec(json!({}), limit.clone());
+        nesting["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "pid"}, {"type": "user"}]);
+        nesting["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+        nesting["linux"]["gidMappings"] = nesting["linux"]["uidMappings"].clone();
+        assert_eq!(plan_of(nesting.clone(), &LIMITED).unwrap(), None);
+        for (field, path) in [("maskedPaths", "/proc/kcore"), ("readonlyPaths", "/proc/sys")] {
+            let mut masked = nesting.clone();
+            masked["linux"][field] = json!([path]);
+            assert!(plan_of(masked, &LIMITED).unwrap().is_some(), "{field}");
+        }
+        nesting["annotations"] = json!({"ballast.dev/proc-view": "on"});
+        assert!(plan_of(nesting, &LIMITED).unwrap().is_some());
     }
 
     #[test]
