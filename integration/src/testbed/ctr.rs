@@ -15,9 +15,13 @@ impl Node {
             "ctr",
             &[&["-n", "k8s.io", "run", "--rm", "--runtime", runtime.as_str()], arguments].concat(),
         );
-        // The default parent of a container's cgroup. Whoever names a parent owns it.
-        footprint::remove_empty_cgroup(Path::new("/sys/fs/cgroup/k8s.io"));
+        self.remove_ctr_cgroup();
         outcome
+    }
+
+    /// Removes the default parent of the cgroups of ctr's containers: whoever names a parent owns it.
+    pub fn remove_ctr_cgroup(&self) {
+        footprint::remove_empty_cgroup(Path::new("/sys/fs/cgroup/k8s.io"));
     }
 
     /// The shim's program: found as containerd does, in `PATH` or next to itself.
@@ -26,6 +30,10 @@ impl Node {
         let containerd = process::table().into_iter().find(|entry| entry.name == "containerd").unwrap();
         let neighbour =
             std::fs::read_link(format!("/proc/{}/exe", containerd.pid)).unwrap().with_file_name(&name);
-        if neighbour.exists() { neighbour } else { PathBuf::from(name) }
+        if neighbour.exists() {
+            return neighbour;
+        }
+        let found = run("sh", &["-c", &format!("command -v {name}")]);
+        PathBuf::from(found.expect_success(&name).trim_end())
     }
 }

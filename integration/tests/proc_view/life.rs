@@ -1,9 +1,11 @@
-//! A view over its container's life.
+//! What a view shows when its container's bounds are changed.
 
-use super::{MI, asking, column, limited, node};
-use ballast_integration::testbed::command::{crictl, run};
-use ballast_integration::testbed::process::{Process, ask_until};
-use rustix::process::Signal;
+use std::io::{BufRead, BufReader};
+
+use super::{MI, PROGRAMS, asking, column, limited, node};
+use ballast_integration::testbed::command::{crictl, finish};
+use ballast_integration::testbed::process::ask_until;
+use serde_json::json;
 
 #[test]
 fn an_update_shows_at_once_and_no_counter_goes_back() {
@@ -56,21 +58,43 @@ fn use_above_a_bound_that_was_lowered_is_no_available_memory() {
     held.wait().unwrap();
 }
 
+/// Reads until it has seen so many sizes of memory; prints each size that is new, and fails when a counter goes back.
+const WATCH: &str = "
+import os, sys
+seen, before = [], []
+stat = os.open('/proc/stat', os.O_RDONLY)
+while len(seen) < int(sys.argv[1]):
+    now = [int(word) for word in os.pread(stat, 1 << 16, 0).split(b'\\n')[0].split()[1:]]
+    if any(new < old for old, new in zip(before, now)):
+        sys.exit(f'{before} {now}')
+    before = now
+    with open('/proc/meminfo') as file:
+        total, free, available = [int(file.readline().split()[1]) for _ in range(3)]
+    if free > total or available > total:
+        sys.exit(f'{total} {free} {available}')
+    if total not in seen:
+        seen.append(total)
+        print(total, flush=True)
+";
+
 #[test]
-fn when_the_shim_dies_readers_get_an_error_and_everything_goes() {
+fn readers_see_each_update_while_it_is_made_and_nothing_in_between() {
     let mut node = node();
+    node.pull(PROGRAMS);
     let pod = node.pod(asking());
-    let mut endless = limited();
-    endless["command"] =
-        serde_json::json!(["sh", "-c", "while :; do cat /proc/meminfo /proc/stat > /dev/null 2>&1; done"]);
-    let container = pod.start(endless);
-    let process = container.process();
-    for shim in pod.shims() {
-        Process::open(shim).expect("the shim is gone").signal(Signal::KILL);
+    let mut differences = limited();
+    differences["image"] = json!({"image": PROGRAMS});
+    let container = pod.start(differences);
+    let sizes_mib = [64, 128, 48, 96];
+    let mut watch = container.spawn_exec(&["python3", "-c", WATCH, &sizes_mib.len().to_string()]);
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    for (index, mebibytes) in sizes_mib.into_iter().enumerate() {
+        if index > 0 {
+            let (bytes, quota) = ((mebibytes * MI).to_string(), (mebibytes * 1000).to_string());
+            crictl(&["update", "--memory", &bytes, "--cpu-quota", &quota, &container.id]);
+        }
+        let line = lines.next().map(Result::unwrap);
+        assert_eq!(line, Some((mebibytes * 1024).to_string()));
     }
-    process.wait();
-    // What kubelet does until it succeeds: the first attempts meet a container that containerd still believes in.
-    ask_until("the pod's removal", || {
-        (run("crictl", &["rmp", "--force", &pod.id]).code == Some(0)).then_some(())
-    });
+    finish(watch).expect_success("the watch");
 }

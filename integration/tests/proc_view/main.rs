@@ -9,8 +9,13 @@
 )]
 
 mod choice;
+mod crowd;
+mod endings;
+mod identity;
 mod life;
+mod load;
 mod programs;
+mod readers;
 mod sysinfo;
 mod texts;
 mod truth;
@@ -20,6 +25,12 @@ use serde_json::{Value, json};
 
 /// An image with the programs that people use: procps, util-linux.
 const DEBIAN: &str = "ballast.dev/test/debian:latest";
+
+/// One with all of those and four language runtimes.
+const PROGRAMS: &str = "ballast.dev/test/programs:latest";
+
+/// busybox, and a program that is linked with musl.
+const MUSL: &str = "ballast.dev/test/musl:latest";
 
 const MI: u64 = 1 << 20;
 
@@ -37,10 +48,17 @@ fn asking() -> Value {
 
 /// Runs until it is ended, within 64 MiB and half a CPU.
 fn limited() -> Value {
+    limited_to(64 * MI)
+}
+
+/// Runs until it is ended, within so much memory and half a CPU.
+fn limited_to(memory_bytes: u64) -> Value {
+    let resources =
+        json!({"memory_limit_in_bytes": memory_bytes, "cpu_period": 100_000, "cpu_quota": 50_000});
     json!({
         "image": {"image": DEBIAN},
         "command": ["sleep", "1000"],
-        "linux": {"resources": {"memory_limit_in_bytes": 64 * MI, "cpu_period": 100_000, "cpu_quota": 50_000}},
+        "linux": {"resources": resources},
     })
 }
 

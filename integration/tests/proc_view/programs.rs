@@ -2,19 +2,14 @@
 //! runtimes, in a container with limits and in one without.
 
 use super::truth::{Bounds, Figure, Source, Truth, Watch};
-use super::{MI, asking, node};
+use super::{MI, MUSL, PROGRAMS, asking, node};
 use ballast_integration::testbed::container::Container;
 use serde_json::{Value, json};
 
 use Figure::{
     AvailableKib, BootedS, Cpus, FreeKib, InitRanS, InitStartedS, Load, SwapKib, TotalKib, UptimeS,
 };
-use Source::{Files, Kernel};
-
-/// An image of these programs, linked with glibc.
-const PROGRAMS: &str = "ballast.dev/test/programs:latest";
-/// An image of busybox and a program that is linked with musl.
-const MUSL: &str = "ballast.dev/test/musl:latest";
+use Source::{Files, Kernel, Sysinfo};
 
 /// Where in what a program prints a figure stands.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +142,7 @@ const TABLE: &[Program] = &[
             told(Cpus, Files, Word("cpus", 3)),
             told(Cpus, Files, Word("cpus", 4)),
             told_in_bytes(TotalKib, Files, Word("total", 1)),
-            told_in_bytes(TotalKib, Kernel, Word("total", 2)),
+            told_in_bytes(TotalKib, Sysinfo, Word("total", 2)),
             told_in_bytes(FreeKib, Files, Word("free", 1)),
             told_in_bytes(AvailableKib, Files, Word("available", 1)),
             told_in_bytes(SwapKib, Files, Word("swap", 1)),
@@ -182,10 +177,10 @@ const TABLE: &[Program] = &[
             told(Cpus, Files, Word("processors_online", 1)),
             told(Cpus, Files, Word("processors_configured", 1)),
             told(Cpus, Kernel, Word("affinity", 1)),
-            told(TotalKib, Kernel, Word("physical_kib", 1)),
-            told(FreeKib, Kernel, Word("available_kib", 1)),
-            told(TotalKib, Kernel, Word("sysinfo_total_kib", 1)),
-            told(UptimeS, Kernel, Word("sysinfo_uptime", 1)),
+            told(TotalKib, Sysinfo, Word("physical_kib", 1)),
+            told(FreeKib, Sysinfo, Word("available_kib", 1)),
+            told(TotalKib, Sysinfo, Word("sysinfo_total_kib", 1)),
+            told(UptimeS, Sysinfo, Word("sysinfo_uptime", 1)),
             told(UptimeS, Kernel, Word("clock_uptime", 1)),
             told(Load, Files, Word("load", 1)),
         ],
@@ -196,17 +191,17 @@ const TABLE: &[Program] = &[
         tells: &[
             told(Cpus, Kernel, Word("processors_online", 1)),
             told(Cpus, Kernel, Word("affinity", 1)),
-            told(TotalKib, Kernel, Word("physical_kib", 1)),
-            told(TotalKib, Kernel, Word("sysinfo_total_kib", 1)),
-            told(UptimeS, Kernel, Word("sysinfo_uptime", 1)),
+            told(TotalKib, Sysinfo, Word("physical_kib", 1)),
+            told(TotalKib, Sysinfo, Word("sysinfo_total_kib", 1)),
+            told(UptimeS, Sysinfo, Word("sysinfo_uptime", 1)),
             told(UptimeS, Kernel, Word("clock_uptime", 1)),
-            told(Load, Kernel, Word("load", 1)),
+            told(Load, Sysinfo, Word("load", 1)),
         ],
     },
     Program {
         image: MUSL,
         command: &["free", "-k"],
-        tells: &[told(TotalKib, Kernel, Word("Mem:", 1)), told(AvailableKib, Files, Word("Mem:", 6))],
+        tells: &[told(TotalKib, Sysinfo, Word("Mem:", 1)), told(AvailableKib, Files, Word("Mem:", 6))],
     },
     Program {
         image: MUSL,
@@ -254,7 +249,11 @@ fn contradictions(program: &Program, output: &str, truth: &Truth) -> Vec<String>
 #[track_caller]
 fn check_all(resources: Value, bounds: Bounds) {
     let mut node = node();
-    let pod = node.pod(asking());
+    let mut asking = asking();
+    if bounds.sysinfo {
+        asking["annotations"]["ballast.dev/sysinfo"] = json!("on");
+    }
+    let pod = node.pod(asking);
     let mut wrong = Vec::new();
     for image in [PROGRAMS, MUSL] {
         node.pull(image);
@@ -287,16 +286,23 @@ fn check(program: &Program, container: &Container, bounds: Bounds, wrong: &mut V
     }
 }
 
+const LIMIT_BYTES: u64 = 256 * MI;
+
+fn limits() -> Value {
+    json!({"memory_limit_in_bytes": LIMIT_BYTES, "cpu_period": 100_000, "cpu_quota": 80_000})
+}
+
 #[test]
 fn programs_agree_with_the_cgroup_of_a_container_with_limits() {
-    let bytes = 256 * MI;
-    check_all(
-        json!({"memory_limit_in_bytes": bytes, "cpu_period": 100_000, "cpu_quota": 80_000}),
-        Bounds { memory_bytes: Some(bytes) },
-    );
+    check_all(limits(), Bounds { memory_bytes: Some(LIMIT_BYTES), cpus: Some(1), sysinfo: false });
+}
+
+#[test]
+fn programs_agree_with_the_cgroup_in_every_figure_where_sysinfo_tells_of_the_container() {
+    check_all(limits(), Bounds { memory_bytes: Some(LIMIT_BYTES), cpus: Some(1), sysinfo: true });
 }
 
 #[test]
 fn programs_agree_with_the_node_in_a_container_without_limits() {
-    check_all(json!({}), Bounds { memory_bytes: None });
+    check_all(json!({}), Bounds { memory_bytes: None, cpus: None, sysinfo: false });
 }

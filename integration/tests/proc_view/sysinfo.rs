@@ -1,13 +1,9 @@
 //! Programs that ask the kernel by `sysinfo(2)`: busybox, and what glibc's `sysconf` serves.
 
-use super::{MI, column, limited, node};
+use super::{MI, MUSL, PROGRAMS, column, limited, node};
 use ballast_integration::testbed::command::crictl;
 use ballast_integration::testbed::container::{BUSYBOX, Container};
 use serde_json::{Value, json};
-
-/// Images with `libc-says`: of glibc and of musl.
-const PROGRAMS: &str = "ballast.dev/test/programs:latest";
-const MUSL: &str = "ballast.dev/test/musl:latest";
 
 fn asking_for_sysinfo() -> Value {
     json!({"annotations": {"ballast.dev/sysinfo": "on"}})

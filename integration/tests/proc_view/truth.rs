@@ -35,8 +35,10 @@ pub(crate) enum Figure {
 pub(crate) enum Source {
     /// Files below `/proc` and `/sys`, or those of the cgroup: the container's.
     Files,
-    /// `sysinfo(2)` or `sched_getaffinity(2)`, which no file changes: the node's. But for the uptime, which is of the container's
-    /// time namespace.
+    /// `sysinfo(2)`, which no file changes: the node's, unless the container is told of itself there, too. But for the uptime,
+    /// which is of the container's time namespace.
+    Sysinfo,
+    /// `sched_getaffinity(2)`, or the time namespace's clock.
     Kernel,
 }
 
@@ -45,6 +47,10 @@ pub(crate) enum Source {
 pub(crate) struct Bounds {
     /// `None`: the node's memory is the bound.
     pub(crate) memory_bytes: Option<u64>,
+    /// `None`: all of the node's.
+    pub(crate) cpus: Option<u32>,
+    /// Whether `sysinfo(2)` tells of the container.
+    pub(crate) sysinfo: bool,
 }
 
 /// The programs themselves, and the cache of what they read: what the node's memory may change by under a program that is in no bound.
@@ -152,8 +158,12 @@ impl Range {
 impl Truth {
     /// What a program may say.
     pub(crate) fn of(&self, figure: Figure, source: Source) -> Range {
-        let bound_kib =
-            self.bounds.memory_bytes.filter(|_| source == Source::Files).map(|bytes| (bytes / 1024) as f64);
+        let of_container = match source {
+            Source::Files => true,
+            Source::Sysinfo => self.bounds.sysinfo,
+            Source::Kernel => false,
+        };
+        let bound_kib = self.bounds.memory_bytes.filter(|_| of_container).map(|bytes| (bytes / 1024) as f64);
         match figure {
             Figure::TotalKib => Range::exactly(bound_kib.unwrap_or(self.before.node_total_kib)),
             Figure::FreeKib => match bound_kib {
@@ -165,7 +175,9 @@ impl Truth {
                 None => self.between(|moment| moment.node_available_kib).widened(NODE_SLACK_KIB),
             },
             Figure::SwapKib => Range::exactly(0.0),
-            Figure::Cpus => Range::exactly(node_cpus()),
+            Figure::Cpus => {
+                Range::exactly(self.bounds.cpus.filter(|_| of_container).map_or(node_cpus(), f64::from))
+            }
             Figure::UptimeS | Figure::InitRanS => {
                 self.between(|moment| moment.init_ran_s).widened(CLOCK_SLACK_S)
             }
@@ -173,7 +185,7 @@ impl Truth {
                 self.between(|moment| moment.now_s - moment.init_ran_s).widened(CLOCK_SLACK_S)
             }
             // Nothing but the program runs in the container, and that for less than a minute.
-            Figure::Load if source == Source::Files => Range(0.0, 1.0),
+            Figure::Load if of_container => Range(0.0, 1.0),
             Figure::Load => Range(0.0, f64::MAX),
         }
     }
@@ -189,7 +201,6 @@ impl Truth {
     }
 }
 
-/// Half a CPU, or none less than there are: on the node one either way.
 fn node_cpus() -> f64 {
     std::thread::available_parallelism().unwrap().get() as f64
 }

@@ -1,0 +1,149 @@
+//! What becomes of readers when what serves them stops, dies, or is replaced, and when the container is gone.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::readers::Readers;
+use super::{DEBIAN, PROGRAMS, asking, column, limited, node};
+use ballast_integration::testbed::command::{crictl, run};
+use ballast_integration::testbed::node::DIRECTORY;
+use ballast_integration::testbed::pod::Pod;
+use ballast_integration::testbed::process::{Process, ask_until};
+use rustix::process::Signal;
+
+const LIVE: [&str; 4] = ["/proc/loadavg", "/proc/meminfo", "/proc/stat", "/proc/uptime"];
+
+fn shim(pod: &Pod) -> Process {
+    Process::open(pod.shims()[0]).expect("the shim is gone")
+}
+
+/// A command of the node's that sees the mounts of a container's process, but is not in the container.
+fn outside(container: &Process, command: &[&str]) -> Child {
+    Command::new("nsenter")
+        .args(["--mount", "--target", &container.pid.to_string()])
+        .args(command)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_killed_shim_leaves_no_reader_waiting() {
+    let mut node = node();
+    node.pull(PROGRAMS);
+    let pod = node.pod(asking());
+    let readers = Readers::start(&pod, 8, "opened", &LIVE);
+    readers.wait_for_texts(100);
+    let process = readers.container.process();
+    // Nobody but the failing read ends this one.
+    let mut survivor = outside(&process, &["sh", "-c", "while cat /proc/meminfo /proc/stat; do :; done"]);
+    shim(&pod).signal(Signal::KILL);
+    process.wait();
+    assert_eq!(survivor.wait().unwrap().code(), Some(1));
+    ask_until("the pod's end at CRI", || (!pod.is_ready()).then_some(()));
+    // What kubelet does until it succeeds: the first attempts meet a container that containerd still believes in.
+    ask_until("the pod's removal", || {
+        (run("crictl", &["rmp", "--force", &pod.id]).code == Some(0)).then_some(())
+    });
+}
+
+#[test]
+fn a_reader_of_a_stopped_shim_can_be_killed() {
+    let mut node = node();
+    let pod = node.pod(asking());
+    let container = pod.start(limited());
+    let process = container.process();
+    let shim = shim(&pod);
+    shim.signal(Signal::STOP);
+    ask_until("the shim's stop", || shim.status("State").starts_with('T').then_some(()));
+    let mut reader = outside(&process, &["cat", "/proc/meminfo"]);
+    let waiting = Process::open(reader.id()).unwrap();
+    ask_until("the reader's wait", || {
+        (waiting.status("Name") == "cat" && waiting.status("State").starts_with('S')).then_some(())
+    });
+    waiting.signal(Signal::KILL);
+    // Before the shim goes on.
+    assert_eq!(reader.wait().unwrap().code(), None);
+    shim.signal(Signal::CONT);
+    assert_eq!(column(&container.exec(&["cat", "/proc/meminfo"]), "MemTotal:", 1), 64 * 1024);
+}
+
+#[test]
+fn a_descriptor_that_outlives_its_container_gives_an_error_and_keeps_nothing() {
+    let mut node = node();
+    let pod = node.pod(asking());
+    let container = pod.start(limited());
+    let pid = container.process().pid;
+    let mut files = LIVE.map(|path| fs::File::open(format!("/proc/{pid}/root{path}")).unwrap());
+    let mut text = String::new();
+    for file in &mut files {
+        file.read_to_string(&mut text).unwrap();
+    }
+    crictl(&["rm", "--force", &container.id]);
+    for file in &mut files {
+        std::io::Seek::rewind(file).unwrap();
+        let error = file.read_to_string(&mut text).unwrap_err();
+        let errno = rustix::io::Errno::from_io_error(&error);
+        assert!(
+            matches!(errno, Some(rustix::io::Errno::NOTCONN | rustix::io::Errno::CONNABORTED)),
+            "{error}"
+        );
+    }
+}
+
+/// A copy of the shim, where containerd finds it by its path.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn of(program: &Path) -> Self {
+        let directory = Path::new(DIRECTORY).join("replaced");
+        fs::create_dir_all(&directory).unwrap();
+        let copy = directory.join("containerd-shim-ballast-v2");
+        fs::copy(program, &copy).unwrap();
+        Self(copy)
+    }
+
+    /// By something that runs and does nothing of a shim's.
+    fn replace(&self) {
+        let other = self.0.with_extension("new");
+        fs::write(&other, "#!/bin/sh\nexit 1\n").unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&other, &self.0).unwrap();
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        fs::remove_dir_all(self.0.parent().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_replaced_binary_changes_nothing_for_what_runs() {
+    let node = node();
+    let copy = Copy::of(&node.shim_program());
+    let ctr = |arguments: &[&str]| run("ctr", &[&["-n", "k8s.io"], arguments].concat());
+    let name = "replaced-binary";
+    let options = ["--runtime", copy.0.to_str().unwrap(), "--memory-limit", "67108864"];
+    let created = ctr(&[&["run", "--detach"], &options[..], &[DEBIAN, name, "sleep", "1000"]].concat());
+    created.expect_success("ctr run");
+    copy.replace();
+    let meminfo = ctr(&["task", "exec", "--exec-id", "reader", name, "cat", "/proc/meminfo"]);
+    assert_eq!(column(&meminfo.expect_success("ctr task exec"), "MemTotal:", 1), 64 * 1024);
+    ctr(&["task", "kill", "--signal", "SIGKILL", name]).expect_success("ctr task kill");
+    ask_until("the task's end", || {
+        ctr(&["task", "ls"])
+            .stdout
+            .lines()
+            .any(|line| line.starts_with(name) && line.contains("STOPPED"))
+            .then_some(())
+    });
+    ctr(&["task", "rm", name]).expect_success("ctr task rm");
+    ctr(&["container", "rm", name]).expect_success("ctr container rm");
+    node.remove_ctr_cgroup();
+}
