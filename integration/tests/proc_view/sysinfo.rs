@@ -77,6 +77,6 @@ fn who_does_not_ask_is_told_of_the_node_and_mistakes_are_refused_by_name() {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
     assert_eq!(total_kib(&pod.start(limited_of(BUSYBOX))), column(&meminfo, "MemTotal:", 1));
     let wrong = json!({"annotations": {"ballast.dev/sysinfo": "true"}});
-    let refusal = node.try_pod(wrong).err().expect("a pod with a wrong annotation");
+    let refusal = node.try_pod(wrong).unwrap_err();
     assert!(refusal.contains("ballast.dev/sysinfo") && refusal.contains("true"), "{refusal}");
 }
