@@ -23,14 +23,16 @@ pub mod sys;
 pub mod sysinfo;
 
 pub use bundle::{BundleError, MAXIMUM_CONFIG_BYTES, read_config};
-pub use container::{Container, CreateOptions, CreateRequest, RootfsMount};
+pub use container::{Container, CreateOptions, CreateRequest, RootfsMount, Shortfall};
 pub use error::{CallError, Error, ErrorKind, StepError, report};
 pub use features::features;
 pub use hooks::HookError;
 pub use kernel::{KernelFeature, Presence, kernel_features};
 pub use plan::PlanError;
 pub use proc_view::figures::Rounding;
-pub use proc_view::{Containers, Mechanism, Selection, ShownFile, ViewDescription, ViewFile, ViewPolicy};
+pub use proc_view::{
+    Containers, CpuView, Mechanism, Selection, ShownFile, ViewDescription, ViewFile, ViewPolicy,
+};
 pub use process::{Process, ProcessIo};
 pub use record::{Record, STATE_DIRECTORY, ShimRecord};
 pub use runtime::Runtime;

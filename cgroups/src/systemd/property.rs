@@ -175,9 +175,12 @@ impl PropertySet {
     }
 }
 
-/// `0-2,8` to the bits of a set, the lowest first.
+/// `0-2,8` to the bits of a set, the lowest first; nothing to none, by which systemd forgets a set.
 fn bits_of(list: &str) -> Option<Vec<u8>> {
     let mut bytes: Vec<u8> = Vec::new();
+    if list.trim().is_empty() {
+        return Some(bytes);
+    }
     for range in list.split(',').map(str::trim) {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);

@@ -76,6 +76,6 @@ impl MemoryQosOfContainer {
 }
 
 /// The state directory is closed to everybody but root, and a record stands in it before any cgroup is decided about.
-fn lock() -> Result<LevelsLock, ballast_cgroups::Error> {
+pub(super) fn lock() -> Result<LevelsLock, ballast_cgroups::Error> {
     LevelsLock::take(Path::new(STATE_DIRECTORY))
 }

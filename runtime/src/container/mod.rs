@@ -1,19 +1,23 @@
 //! A container as the shim holds it: what is needed to enter, limit, freeze, measure and remove it.
 
+mod cpu_view;
 mod create;
 mod exec;
 mod listener;
 mod memory_qos;
 mod proc_view;
 mod process_defaults;
+mod shortfall;
 mod sysinfo;
 mod usage;
 
 pub use crate::rootfs::RootfsMount;
 pub use create::{CreateOptions, CreateRequest};
 pub(crate) use listener::send_listener;
+pub use shortfall::Shortfall;
 pub(crate) use sysinfo::Sysinfo;
 
+use self::cpu_view::NarrowedCpus;
 use self::memory_qos::MemoryQosOfContainer;
 use self::proc_view::ViewOutcome;
 use self::process_defaults::ProcessDefaults;
@@ -59,7 +63,9 @@ pub struct Container {
     record: Record,
     rootfs: Mutex<MountedRootfs>,
     view: Mutex<ViewOutcome>,
-    sysinfo_failure: Mutex<Option<Error>>,
+    shortfalls: Mutex<Vec<Shortfall>>,
+    /// `None` when it may run wherever those above it may.
+    narrowed_cpus: Option<NarrowedCpus>,
     hooks: RuntimeHooks,
     state: State,
     init: OwnedFd,
@@ -157,6 +163,10 @@ impl Container {
             Some(memory_qos) => memory_qos.update(&self.cgroup, limits),
             None => self.cgroup.update(&limits).map_err(Error::from),
         };
+        let updated = updated.and_then(|()| match &self.narrowed_cpus {
+            Some(narrowed) => narrowed.update(&self.cgroup, resources),
+            None => Ok(()),
+        });
         // After a failure too: some of it may have been changed.
         if let ViewOutcome::Made(view) = &*self.view() {
             view.updated();
@@ -234,9 +244,9 @@ impl Container {
         }
     }
 
-    /// Why `sysinfo(2)` tells it of the host though the node's policy has it tell of the container; told once.
-    pub fn take_sysinfo_failure(&self) -> Option<Error> {
-        self.sysinfo_failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What the node's policy gives it and could not; told once.
+    pub fn take_shortfalls(&self) -> Vec<Shortfall> {
+        std::mem::take(&mut *self.shortfalls.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Its view of `/proc`; `None` when it has none.

@@ -18,6 +18,7 @@ const KNOWN: &[&str] = &[
     "memory-oom-group",
     "proc-view",
     "sysinfo",
+    "cpu-view",
 ];
 
 /// Set by containerd: the container's name in its pod, and whether it is the sandbox.

@@ -4,6 +4,7 @@
 //! mount source); they change nothing. What cannot be carried out is refused here, by the name of its field.
 
 mod annotations;
+mod cpu_view;
 mod devices;
 mod hooks;
 mod ids;
@@ -18,6 +19,7 @@ mod sysinfo;
 pub(crate) mod wire;
 
 pub(crate) use annotations::{Annotation, Annotations};
+pub(crate) use cpu_view::{CpuViewPlan, plan_cpu_view};
 pub(crate) use devices::plan_devices;
 pub(crate) use hooks::{RuntimeHooks, plan_hooks};
 pub(crate) use ids::{IdMaps, id_map_lines};

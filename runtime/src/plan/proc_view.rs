@@ -164,6 +164,7 @@ fn has_unified_limit(resources: &LinuxResources) -> bool {
 mod tests {
     use super::*;
     use crate::plan::plan_namespaces;
+    use crate::proc_view::CpuView;
     use serde_json::{Value, json};
 
     const NOBODY: ViewPolicy = ViewPolicy {
@@ -171,6 +172,7 @@ mod tests {
         files: Selection::ALL,
         rounding: Rounding::Up,
         sysinfo: false,
+        cpu_view: CpuView::Files,
     };
     const LIMITED: ViewPolicy = ViewPolicy { containers: Containers::Limited, ..NOBODY };
 

@@ -15,7 +15,7 @@ mod view;
 
 pub use description::{Mechanism, ShownFile, ViewDescription};
 pub use file::ViewFile;
-pub use policy::{Containers, Selection, UnknownFile, ViewPolicy};
+pub use policy::{Containers, CpuView, Selection, UnknownFile, ViewPolicy};
 pub(crate) use sample::{Epoch, Origin};
 pub(crate) use serve::{CPU_INFO, CPUS, FuseMount};
 pub use texts::ViewCounters;

@@ -14,6 +14,18 @@ pub struct ViewPolicy {
     pub rounding: Rounding,
     /// Whether `sysinfo(2)` tells those of it who have a view.
     pub sysinfo: bool,
+    /// How those of it who have a view learn of their quota.
+    pub cpu_view: CpuView,
+}
+
+/// How a container learns how many CPUs its quota is worth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CpuView {
+    /// By the files of its view.
+    #[default]
+    Files,
+    /// And by the kernel: it may run on so many CPUs only.
+    Cpuset,
 }
 
 /// Containers that get a view without asking. Privileged ones and those that see the host's processes have to ask.

@@ -18,6 +18,7 @@ pub const TESTS: &[(&str, Test)] = &[
     ("without_an_annotation_there_is_no_view_and_a_wrong_one_is_refused", choice),
     ("what_procps_reads_of_the_host_it_reads_of_a_view", procps),
     ("a_view_ends_with_its_container", end),
+    ("a_container_is_narrowed_to_its_quotas_cpus_or_told_that_it_cannot_be", narrowed),
     ("who_copies_a_view_by_sendfile_does_not_find_it_empty", sendfile),
 ];
 
@@ -201,4 +202,33 @@ fn sendfile(runtime: &Arc<Runtime>) {
     let outcome =
         with_view("").set("/process/args", json!(["perl", "-MErrno", "-e", program])).output(runtime);
     assert_eq!(outcome.stdout, "well well well", "{outcome:?}");
+}
+
+fn narrowed(runtime: &Arc<Runtime>) {
+    let asking = |value: &str| {
+        let annotations = json!({"ballast.dev/cpu-view": value, "ballast.dev/proc-view": "on"});
+        Bundle::new("nproc; cat /sys/devices/system/cpu/online").set("/annotations", annotations)
+    };
+    let refusal = asking("on").refusal(runtime);
+    assert!(refusal.contains("ballast.dev/cpu-view") && refusal.contains("\"on\""), "{refusal}");
+    if has_controllers(&["cpu", "cpuset"]) {
+        let quota = json!({"quota": 100_000, "period": 100_000});
+        let one = asking("cpuset").set("/linux/resources/cpu", quota);
+        assert_eq!(one.output(runtime).stdout, "1\n0\n");
+        let free = asking("cpuset").output(runtime).stdout;
+        assert_eq!(free, asking("files").output(runtime).stdout, "without a quota");
+    } else {
+        let refusal = asking("cpuset").refusal(runtime);
+        assert!(refusal.contains("cpuset"), "{refusal}");
+        // The node's policy is no reason to refuse.
+        let mut silent = asking("cpuset");
+        silent.config["annotations"].as_object_mut().unwrap().remove("ballast.dev/cpu-view");
+        silent.policy.cpu_view = ballast_runtime::CpuView::Cpuset;
+        let (container, init) = silent.create(runtime, Streams::new().io()).unwrap();
+        let shortfalls = container.take_shortfalls();
+        assert!(shortfalls.len() == 1 && container.take_shortfalls().is_empty(), "{shortfalls:?}");
+        init.signal(9).unwrap();
+        wait(&init);
+        container.delete().unwrap();
+    }
 }

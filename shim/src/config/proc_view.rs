@@ -1,6 +1,6 @@
 //! `[proc_view]` of the configuration. Knows how settings are written, not what they do.
 
-use ballast_runtime::{Containers, Rounding, Selection, ViewPolicy};
+use ballast_runtime::{Containers, CpuView, Rounding, Selection, ViewPolicy};
 use serde::{Deserialize, Deserializer, de::Error};
 
 /// The table as it is written; what is not is as in [`ViewPolicy::default`].
@@ -11,6 +11,7 @@ struct Table {
     files: Option<Vec<String>>,
     rounding: RoundingName,
     sysinfo: bool,
+    cpu_view: CpuViewName,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -28,6 +29,14 @@ enum RoundingName {
     Up,
     Nearest,
     Down,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CpuViewName {
+    #[default]
+    Files,
+    Cpuset,
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ViewPolicy, D::Error> {
@@ -51,6 +60,10 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
             RoundingName::Down => Rounding::Down,
         },
         sysinfo: table.sysinfo,
+        cpu_view: match table.cpu_view {
+            CpuViewName::Files => CpuView::Files,
+            CpuViewName::Cpuset => CpuView::Cpuset,
+        },
     })
 }
 
@@ -74,7 +87,7 @@ mod tests {
     #[test]
     fn settings_are_read() {
         let read = policy(
-            "default = \"limited\"\nfiles = [\"meminfo\", \"cpu\"]\nrounding = \"down\"\nsysinfo = true",
+            "default = \"limited\"\nfiles = [\"meminfo\", \"cpu\"]\nrounding = \"down\"\nsysinfo = true\ncpu_view = \"cpuset\"",
         )
         .unwrap();
         assert_eq!(
@@ -84,6 +97,7 @@ mod tests {
                 files: Selection::parse("meminfo,cpu").unwrap(),
                 rounding: Rounding::Down,
                 sysinfo: true,
+                cpu_view: CpuView::Cpuset,
             }
         );
     }
@@ -94,6 +108,7 @@ mod tests {
             ("defaults = \"on\"", "defaults"),
             ("default = \"yes\"", "yes"),
             ("sysinfo = \"on\"", "sysinfo"),
+            ("cpu_view = \"affinity\"", "affinity"),
             ("files = [\"memory\"]", "memory"),
         ] {
             let error = policy(table).unwrap_err();

@@ -123,9 +123,8 @@ impl Container {
             let error = runtime::report(&error);
             tracing::warn!(id = self.id, error, "the container sees the host's /proc");
         }
-        if let Some(error) = self.runtime.take_sysinfo_failure() {
-            let error = runtime::report(&error);
-            tracing::warn!(id = self.id, error, "sysinfo(2) tells the container of the host");
+        for runtime::Shortfall { consequence, error } in self.runtime.take_shortfalls() {
+            tracing::warn!(id = self.id, error = runtime::report(&error), "{consequence}");
         }
     }
 

@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::hooks::State;
 use crate::plan::wire::HookPlan;
 use crate::plan::{
-    self, Annotations, IdMaps, Namespaces, PlanError, RuntimeHooks, SysinfoPlan, ViewPlan, plan_hooks,
-    plan_memory_qos, plan_namespaces, plan_proc_view, plan_sysinfo,
+    self, Annotations, CpuViewPlan, IdMaps, Namespaces, PlanError, RuntimeHooks, SysinfoPlan, ViewPlan,
+    plan_cpu_view, plan_hooks, plan_memory_qos, plan_namespaces, plan_proc_view, plan_sysinfo,
 };
 use crate::runtime::Runtime;
 use crate::seccomp::Filter;
@@ -30,6 +30,7 @@ pub(super) struct Blueprint<'a> {
     pub(super) container_hooks: HookPlan,
     pub(super) proc_view: Option<ViewPlan>,
     pub(super) sysinfo: SysinfoPlan,
+    pub(super) cpu_view: CpuViewPlan,
 }
 
 impl<'a> Blueprint<'a> {
@@ -60,6 +61,7 @@ impl<'a> Blueprint<'a> {
         let seccomp = linux.seccomp().as_ref().map(|profile| runtime.seccomp_filter(profile)).transpose()?;
         Ok(Self {
             sysinfo: plan_sysinfo(&annotations, &namespaces, seccomp.as_ref(), &request.options.proc_view)?,
+            cpu_view: plan_cpu_view(&annotations, &request.options.proc_view)?,
             proc_view: plan_proc_view(spec, &namespaces, &request.options.proc_view)?,
             namespaces,
             maps: IdMaps::from_spec("linux", linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?,

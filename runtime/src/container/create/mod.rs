@@ -118,7 +118,10 @@ impl Made {
         )?;
         let cgroup = self.cgroup.as_ref().ok_or(Error::ProcessFinished)?;
         let view = order.make_view(cgroup)?;
-        let sysinfo_failure = order.make_sysinfo(&view, cgroup, runtime, &request.options.proc_view)?;
+        let policy = &request.options.proc_view;
+        let sysinfo_shortfall = order.make_sysinfo(&view, cgroup, runtime, policy)?;
+        let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+        let (narrowed_cpus, cpu_shortfall) = order.narrow_cpus(&view, cgroup, resources, policy)?;
 
         let spawned = runtime.spawner().spawn(Plan::Init(order.plan), order.descriptors, cgroup.as_fd())?;
         // systemd would have removed a scope without a process; from here on the container has one.
@@ -146,7 +149,8 @@ impl Made {
             record,
             rootfs: Mutex::new(std::mem::take(&mut self.rootfs)),
             view: Mutex::new(view),
-            sysinfo_failure: Mutex::new(sysinfo_failure),
+            shortfalls: Mutex::new(sysinfo_shortfall.into_iter().chain(cpu_shortfall).collect()),
+            narrowed_cpus,
             hooks: order.runtime_hooks,
             state: State { pid: process.pid(), ..state },
             init,

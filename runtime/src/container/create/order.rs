@@ -2,16 +2,17 @@
 
 use super::CreateOptions;
 use super::blueprint::Blueprint;
-use crate::container::ContainerNamespaces;
+use crate::container::cpu_view::NarrowedCpus;
 use crate::container::memory_qos::MemoryQosOfContainer;
 use crate::container::proc_view::{ViewOutcome, make_view};
 use crate::container::process_defaults::{ProcessDefaults, with_console_size};
 use crate::container::sysinfo::{SysinfoOutcome, make_sysinfo};
+use crate::container::{ContainerNamespaces, Shortfall};
 use crate::error::{CallContext, Error};
 use crate::plan::wire::{InitPlan, NamespacePlan, RootfsPlan};
 use crate::plan::{
-    Bind, Binder, IdMaps, Namespaces, PlanError, RuntimeHooks, SysinfoPlan, UserNamespace, ViewPlan,
-    absolute_path, clone_tree, id_map_lines, plan_devices, plan_mounts, plan_process, plan_sysctls,
+    Bind, Binder, CpuViewPlan, IdMaps, Namespaces, PlanError, RuntimeHooks, SysinfoPlan, UserNamespace,
+    ViewPlan, absolute_path, clone_tree, id_map_lines, plan_devices, plan_mounts, plan_process, plan_sysctls,
 };
 use crate::proc_view::ViewPolicy;
 use crate::process::ProcessIo;
@@ -20,7 +21,7 @@ use crate::runtime::Runtime;
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
 use ballast_cgroups::{Cgroup, CgroupPath, Limits};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::mount::MountPropagationFlags;
 use rustix::thread::UnshareFlags;
@@ -40,6 +41,7 @@ pub(super) struct Order {
     pub(super) runtime_hooks: RuntimeHooks,
     pub(super) proc_view: Option<ViewPlan>,
     pub(super) sysinfo: SysinfoPlan,
+    pub(super) cpu_view: CpuViewPlan,
 }
 
 impl Order {
@@ -91,6 +93,7 @@ impl Order {
             plan: Box::new(plan),
             proc_view: blueprint.proc_view,
             sysinfo: blueprint.sysinfo,
+            cpu_view: blueprint.cpu_view,
             descriptors,
             namespaces,
             defaults,
@@ -120,7 +123,7 @@ impl Order {
         cgroup: &Cgroup,
         runtime: &Runtime,
         policy: &ViewPolicy,
-    ) -> Result<Option<Error>, Error> {
+    ) -> Result<Option<Shortfall>, Error> {
         let plan = std::mem::replace(&mut self.sysinfo, SysinfoPlan::Off);
         match make_sysinfo(plan, view, policy.rounding, cgroup, runtime)? {
             SysinfoOutcome::Made(sysinfo) => {
@@ -129,7 +132,32 @@ impl Order {
                 Ok(None)
             }
             SysinfoOutcome::NotNeeded => Ok(None),
-            SysinfoOutcome::Failed(error) => Ok(Some(error)),
+            SysinfoOutcome::Failed(error) => {
+                Ok(Some(Shortfall { consequence: "sysinfo(2) tells the container of the host", error }))
+            }
+        }
+    }
+
+    /// Chooses the container's CPUs, before anything of it runs.
+    pub(super) fn narrow_cpus(
+        &self,
+        view: &ViewOutcome,
+        cgroup: &Cgroup,
+        resources: Option<&LinuxResources>,
+        policy: &ViewPolicy,
+    ) -> Result<(Option<NarrowedCpus>, Option<Shortfall>), Error> {
+        let has_view = matches!(view, ViewOutcome::Made(_));
+        if self.cpu_view == CpuViewPlan::Files || (self.cpu_view == CpuViewPlan::WithView && !has_view) {
+            return Ok((None, None));
+        }
+        let narrowed = NarrowedCpus::new(policy.rounding, resources);
+        match narrowed.establish(cgroup) {
+            Ok(()) => Ok((Some(narrowed), None)),
+            Err(error) if self.cpu_view == CpuViewPlan::Asked => Err(error),
+            Err(error) => {
+                let consequence = "the container can run on more CPUs than its quota is worth";
+                Ok((None, Some(Shortfall { consequence, error })))
+            }
         }
     }
 }

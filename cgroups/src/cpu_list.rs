@@ -1,5 +1,7 @@
 //! Lists of CPU numbers as the kernel writes them (`Documentation/admin-guide/cputopology.rst`): `0-3,7`.
 
+use std::fmt;
+
 /// CPU numbers, ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CpuList(Vec<u32>);
@@ -21,9 +23,7 @@ impl CpuList {
             }
             cpus.extend(first..=last);
         }
-        cpus.sort_unstable();
-        cpus.dedup();
-        Some(Self(cpus))
+        Some(cpus.into_iter().collect())
     }
 
     /// The first `count` CPU numbers.
@@ -50,11 +50,50 @@ impl CpuList {
         self.0.binary_search(&cpu).is_ok()
     }
 
+    /// Those of them that are among `others`, too.
+    #[must_use]
+    pub fn common_with(&self, others: &Self) -> Self {
+        Self(self.iter().filter(|cpu| others.contains(*cpu)).collect())
+    }
+
+    /// The numbers.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().copied()
+    }
+
     /// How many of them are among `others`, too.
     #[must_use]
     pub fn common(&self, others: &Self) -> u32 {
         let common = self.0.iter().filter(|cpu| others.contains(**cpu)).count();
         u32::try_from(common).unwrap_or(u32::MAX)
+    }
+}
+
+impl FromIterator<u32> for CpuList {
+    fn from_iter<I: IntoIterator<Item = u32>>(cpus: I) -> Self {
+        let mut cpus: Vec<u32> = cpus.into_iter().collect();
+        cpus.sort_unstable();
+        cpus.dedup();
+        Self(cpus)
+    }
+}
+
+/// As the kernel writes it: ranges and numbers.
+impl fmt::Display for CpuList {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_slice();
+        let mut separator = "";
+        while let Some(&first) = rest.first() {
+            let length =
+                rest.iter().zip(first..).take_while(|(cpu, expected)| *cpu == expected).count().max(1);
+            let (range, after) = rest.split_at(length);
+            match range.last() {
+                Some(last) if length > 1 => write!(formatter, "{separator}{first}-{last}")?,
+                _ => write!(formatter, "{separator}{first}")?,
+            }
+            (rest, separator) = (after, ",");
+        }
+        Ok(())
     }
 }
 
@@ -68,6 +107,14 @@ mod tests {
         assert_eq!(CpuList::parse("5"), Some(CpuList(vec![5])));
         assert_eq!(CpuList::parse("3,1,1-2"), Some(CpuList(vec![1, 2, 3])));
         assert_eq!(CpuList::first(3), CpuList(vec![0, 1, 2]));
+    }
+
+    #[test]
+    fn lists_are_written_as_the_kernel_writes_them() {
+        for text in ["0-3,7", "5", "0-1,3,5-9", "0,2,4"] {
+            assert_eq!(CpuList::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(CpuList::default().to_string(), "");
     }
 
     #[test]
