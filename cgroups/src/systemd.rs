@@ -18,7 +18,7 @@ use crate::error::Kind;
 use crate::path::CgroupPath;
 
 pub use property::UnitProperties;
-pub(crate) use scope::Scope;
+pub(crate) use scope::{Scope, tell_unit};
 pub(crate) use slice::protect_slice;
 
 /// Exists where systemd is the service manager: sd_booted(3).

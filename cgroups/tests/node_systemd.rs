@@ -3,8 +3,11 @@
 
 mod common;
 
+use std::path::Path;
 use std::process::Command;
 
+use ballast_cgroups::memory_qos::{LevelsLock, PodPlace};
+use ballast_cgroups::priority::{Level, Request};
 use ballast_cgroups::{CgroupPath, Hierarchy, Kind, Limits, UnitProperties};
 use common::{Sleeper, soon};
 use rustix::process::{Pid, Signal, kill_process};
@@ -79,6 +82,44 @@ fn an_update_reaches_systemd_before_the_files() {
     let updated = cgroup.update(&limits(r#"{"pids": {"limit": 77}, "unified": {"memory.oom.group": "1"}}"#));
     assert_eq!(updated.is_ok(), cgroup.controllers().unwrap().contains("pids"), "{updated:?}");
     assert_eq!(shown(&unit, "TasksMax"), "77");
+    cgroup.kill_all().unwrap();
+    placeholder.wait().unwrap();
+    cgroup.delete(soon()).unwrap();
+}
+
+#[test]
+#[ignore = "needs systemd as the service manager"]
+fn a_priority_survives_a_reload_of_systemd_on_pod_and_container() {
+    let hierarchy = Hierarchy::discover().unwrap();
+    let slice = format!("ballasttest-kubepods-besteffort-pod{}.slice", std::process::id());
+    let path = CgroupPath::parse(&format!("{slice}:ballast:priority-{}", std::process::id())).unwrap();
+    let unit = path.unit().unwrap().name.clone();
+    let place = PodPlace::of(&path).unwrap();
+    let mut placeholder = Command::new("sleep").arg("1000").spawn().unwrap();
+    let first = limits(r#"{"cpu": {"shares": 1024}}"#);
+    let cgroup = hierarchy
+        .create_scope(&path, Pid::from_child(&placeholder), &first, &UnitProperties::default())
+        .unwrap();
+    cgroup.apply(&first).unwrap();
+    let lock = || LevelsLock::take(Path::new("/run"));
+    let ask = |level: Option<Level>| {
+        let request = Request { level, ..Request::default() };
+        cgroup.apply_priority(Some(&place), level, &request, None, lock).unwrap();
+    };
+    let weights = || {
+        let reloaded = Command::new("systemctl").arg("daemon-reload").status().unwrap();
+        assert!(reloaded.success());
+        let own = cgroup.directory_path();
+        let weight = |directory: &Path| std::fs::read_to_string(directory.join("cpu.weight")).unwrap();
+        let files = [own, own.parent().unwrap()].map(|directory| weight(directory).trim().to_owned());
+        let units = [&unit, &slice].map(|unit| shown(unit, "CPUWeight"));
+        (files, units)
+    };
+    ask(Some(Level::new(2).unwrap()));
+    assert_eq!(weights(), (["25", "25"].map(str::to_owned), ["25", "25"].map(str::to_owned)));
+    ask(None);
+    hierarchy.release_priority(&place, &lock().unwrap()).unwrap();
+    assert_eq!(weights(), (["100", "100"].map(str::to_owned), ["100", "100"].map(str::to_owned)));
     cgroup.kill_all().unwrap();
     placeholder.wait().unwrap();
     cgroup.delete(soon()).unwrap();

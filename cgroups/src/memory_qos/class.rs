@@ -73,6 +73,11 @@ impl PodPlace {
         self.levels.first().map_or("", String::as_str)
     }
 
+    /// Whether the pod's cgroup is a slice of systemd.
+    pub(crate) fn is_of_slices(&self) -> bool {
+        self.slices
+    }
+
     /// The pod's class.
     #[must_use]
     pub fn class(&self) -> QosClass {

@@ -62,7 +62,7 @@ impl Cgroup {
     }
 
     fn live(&self) -> Live<'_> {
-        Live { hierarchy: &self.hierarchy, scope: self.scope.as_ref().map(|scope| (&self.path, scope)) }
+        Live { hierarchy: &self.hierarchy, units: self.is_owned_by_systemd() }
     }
 }
 
@@ -73,7 +73,7 @@ impl Hierarchy {
     /// # Errors
     /// When it cannot be read or written. A pod that is gone is passed over.
     pub fn release_priority(&self, place: &PodPlace, _lock: &LevelsLock) -> Result<()> {
-        let live = Live { hierarchy: self, scope: None };
+        let live = Live { hierarchy: self, units: place.is_of_slices() };
         ignore_gone(settle_pod(&live, place.pod(), Asked::AsBefore, &mut Vec::new()).map(drop))
     }
 
@@ -82,6 +82,6 @@ impl Hierarchy {
     /// # Errors
     /// When the hierarchy cannot be read.
     pub fn priority_support(&self) -> Result<NodeReport> {
-        support(&Live { hierarchy: self, scope: None })
+        support(&Live { hierarchy: self, units: false })
     }
 }

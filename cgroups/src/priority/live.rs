@@ -13,9 +13,8 @@ use crate::directory::{Directory, read_whole};
 use crate::error::{Error, Result};
 use crate::hierarchy::Hierarchy;
 use crate::limits::{DeviceNumber, Limits, UnifiedFile};
-use crate::path::CgroupPath;
 use crate::subtree::{Visitor, walk};
-use crate::systemd::Scope;
+use crate::systemd::tell_unit;
 
 const NOTE: &str = "trusted.ballast.priority";
 
@@ -25,8 +24,8 @@ const NO_DISKS: [&str; 7] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd"];
 /// This machine's cgroups.
 pub(super) struct Live<'a> {
     pub(super) hierarchy: &'a Hierarchy,
-    /// The container whose unit systemd has to be told of.
-    pub(super) scope: Option<(&'a CgroupPath, &'a Scope)>,
+    /// Whether the container's cgroup and its pod's are units of systemd.
+    pub(super) units: bool,
 }
 
 impl Live<'_> {
@@ -36,13 +35,12 @@ impl Live<'_> {
 
     /// systemd writes what it knows of again whenever it reloads.
     fn tell_systemd(&self, directory: &str, file: &str, value: &str) -> Result<()> {
-        match self.scope {
-            Some((path, scope)) if path.relative() == directory => {
-                let unified = vec![UnifiedFile { name: file.to_owned(), value: value.to_owned() }];
-                scope.update(&Limits { unified, ..Limits::default() })
-            }
-            _ => Ok(()),
+        let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
+        if !self.units || !(name.ends_with(".scope") || name.ends_with(".slice")) {
+            return Ok(());
         }
+        let unified = vec![UnifiedFile { name: file.to_owned(), value: value.to_owned() }];
+        tell_unit(name, &Limits { unified, ..Limits::default() })
     }
 }
 

@@ -84,15 +84,7 @@ impl Scope {
 
     /// Tells systemd new limits.
     pub(crate) fn update(&self, limits: &Limits) -> Result<()> {
-        let properties = property::of_limits(limits)?;
-        // What happens on OOM is fixed when a unit is started; the file is written all the same.
-        let properties: Vec<Property> =
-            properties.into_iter().filter(|property| property.name != "OOMPolicy").collect();
-        if properties.is_empty() {
-            return Ok(());
-        }
-        bus::run("update", &self.unit, async { Bus::connect(&self.unit).await?.set(&properties).await })
-            .map_err(|error| Box::new(error).into())
+        tell_unit(&self.unit, limits)
     }
 
     /// Stops the unit; one that systemd has already removed is stopped.
@@ -103,6 +95,19 @@ impl Scope {
             other => other.map_err(|error| Error::from(Box::new(error))),
         }
     }
+}
+
+/// Tells systemd what a unit that runs is limited to; nothing when it does not manage any of that.
+pub(crate) fn tell_unit(unit: &str, limits: &Limits) -> Result<()> {
+    let properties = property::of_limits(limits)?;
+    // What happens on OOM is fixed when a unit is started; the file is written all the same.
+    let properties: Vec<Property> =
+        properties.into_iter().filter(|property| property.name != "OOMPolicy").collect();
+    if properties.is_empty() {
+        return Ok(());
+    }
+    bus::run("update", unit, async { Bus::connect(unit).await?.set(&properties).await })
+        .map_err(|error| Box::new(error).into())
 }
 
 fn start_properties(
