@@ -23,12 +23,15 @@ pub mod sys;
 pub mod sysinfo;
 
 pub use bundle::{BundleError, MAXIMUM_CONFIG_BYTES, read_config};
-pub use container::{Container, CreateOptions, CreateRequest, RootfsMount, Shortfall};
+pub use container::{
+    Container, ContainerPriority, CreateOptions, CreateRequest, OperatorWord, PriorityNotice, RootfsMount,
+    Shortfall,
+};
 pub use error::{CallError, Error, ErrorKind, StepError, report};
 pub use features::features;
 pub use hooks::HookError;
 pub use kernel::{KernelFeature, Presence, kernel_features};
-pub use plan::PlanError;
+pub use plan::{LevelSource, PlanError, PriorityPolicy, UnknownVocabulary, Vocabulary};
 pub use proc_view::figures::Rounding;
 pub use proc_view::{
     Containers, CpuView, Mechanism, Selection, ShownFile, ViewDescription, ViewFile, ViewPolicy,

@@ -6,7 +6,9 @@ use crate::seccomp::{self, Filter, ProfileKey};
 use crate::spawn::Spawner;
 use crate::sysinfo;
 use ballast_cgroups::Hierarchy;
+use ballast_cgroups::priority::Level;
 use oci_spec::runtime::LinuxSeccomp;
+use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, open, openat2, readlinkat};
 use rustix::io::Errno;
@@ -20,6 +22,9 @@ const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// The containers of a pod nearly always share one profile, the pause container's included.
 const CACHED_PROFILES: usize = 4;
 
+/// The kernel makes such a file in one piece, so one read has it whole.
+const SMALL_FILE_BYTES: usize = 256;
+
 /// The part of a shim that makes containers.
 #[derive(Debug)]
 pub struct Runtime {
@@ -28,6 +33,7 @@ pub struct Runtime {
     procfs: OnceLock<OwnedFd>,
     profiles: Mutex<HashMap<ProfileKey, Filter>>,
     sysinfo_filter: OnceLock<Filter>,
+    operator_level: Mutex<Option<Level>>,
 }
 
 impl Runtime {
@@ -42,7 +48,20 @@ impl Runtime {
             procfs: OnceLock::new(),
             profiles: Mutex::default(),
             sysinfo_filter: OnceLock::new(),
+            operator_level: Mutex::default(),
         })
+    }
+
+    /// Puts an operator's word about the priority of the whole pod before everybody's, for containers that are made from now on,
+    /// or takes it back.
+    pub fn set_operator_level(&self, level: Option<Level>) {
+        *self.operator_level.lock().unwrap_or_else(PoisonError::into_inner) = level;
+    }
+
+    /// See [`Self::set_operator_level`].
+    #[must_use]
+    pub fn operator_level(&self) -> Option<Level> {
+        *self.operator_level.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The process that clones all others.
@@ -87,12 +106,26 @@ impl Runtime {
     pub(crate) fn write_proc(&self, pid: u32, file: &str, content: &str) -> Result<(), Error> {
         let path = format!("{pid}/{file}");
         let write = || -> Result<(), Errno> {
-            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-            let file =
-                openat2(self.procfs()?, &*path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+            let file = self.open_proc(&path, OFlags::WRONLY)?;
             rustix::io::write(&file, content.as_bytes()).map(drop)
         };
         Ok(write().call("write", || format!("/proc/{path}, {content:?}"))?)
+    }
+
+    /// Reads a small file of a process below `/proc`, after making sure that it is the kernel's.
+    pub(crate) fn read_proc(&self, pid: u32, file: &str) -> Result<String, Error> {
+        let path = format!("{pid}/{file}");
+        let read = || -> Result<String, Errno> {
+            let mut content = Vec::with_capacity(SMALL_FILE_BYTES);
+            rustix::io::read(self.open_proc(&path, OFlags::RDONLY)?, spare_capacity(&mut content))?;
+            String::from_utf8(content).map_err(|_| Errno::ILSEQ)
+        };
+        Ok(read().call("read", || format!("/proc/{path}"))?)
+    }
+
+    fn open_proc(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        openat2(self.procfs()?, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
     /// The host's `/proc`, in which processes have the numbers that this one knows them by.

@@ -5,6 +5,7 @@
 //! what the settings do.
 
 mod memory_qos;
+mod priority;
 mod proc_view;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 };
 
 use ballast_cgroups::memory_qos::Policy;
-use ballast_runtime::ViewPolicy;
+use ballast_runtime::{PriorityPolicy, ViewPolicy};
 use serde::Deserialize;
 
 use crate::launch::options::ConfigSource;
@@ -35,6 +36,9 @@ pub struct Configuration {
     /// What containers' memory is protected and throttled by.
     #[serde(default, deserialize_with = "memory_qos::deserialize")]
     pub memory_qos: Policy,
+    /// What containers have that say nothing about their priority, and whose other words for it count.
+    #[serde(default, deserialize_with = "priority::deserialize")]
+    pub priority: PriorityPolicy,
     /// Which containers see their own share of the machine below `/proc`.
     #[serde(default, deserialize_with = "proc_view::deserialize")]
     pub proc_view: ViewPolicy,

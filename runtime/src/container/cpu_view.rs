@@ -1,6 +1,6 @@
 //! A container's CPUs, as many as its quota is worth: chosen when it is made and on every update.
 
-use super::memory_qos::lock;
+use super::memory_qos::levels_lock;
 use crate::error::{CallContext, Error};
 use crate::proc_view::figures::{CpuQuota, CpuShare, Rounding};
 use crate::record::Record;
@@ -31,7 +31,7 @@ impl NarrowedCpus {
         let quotas = quotas(cgroup)?;
         let count = |available| CpuShare::new(available, quotas, self.rounding).count;
         let topology = CpuTopology::of_machine();
-        cgroup.narrow(count, given.as_ref(), &others()?, &topology, &lock()?)?;
+        cgroup.narrow(count, given.as_ref(), &others()?, &topology, &levels_lock()?)?;
         Ok(())
     }
 

@@ -25,7 +25,7 @@ impl Container {
             target,
             namespaces: self.namespaces.joined_by_exec,
             pid_namespace: self.namespaces.other_pid.then_some(target),
-            oom_score_adjustment: process.oom_score_adj(),
+            oom_score_adjustment: self.standing.priority.oom_score_of_exec(process.oom_score_adj()),
             process: process_plan,
         }));
         // A container that makes cgroups and gives them controllers has left its own, as systemd does; so must this process.

@@ -51,7 +51,7 @@ impl MemoryQosOfContainer {
     pub(super) fn release(&self, hierarchy: &Hierarchy) {
         let decision = self.decision.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(place), true) = (&self.qos.place, decision.protects()) {
-            let released = lock().and_then(|lock| hierarchy.settle_protection(place, None, &lock));
+            let released = levels_lock().and_then(|lock| hierarchy.settle_protection(place, None, &lock));
             self.note(released.err().map(|error| Notice::Ancestors(report(&error))));
         }
     }
@@ -63,7 +63,8 @@ impl MemoryQosOfContainer {
     fn carry_up(&self, cgroup: &Cgroup, decision: &Decision, before: &Decision) {
         self.note(decision.notices().iter().cloned());
         let reach = self.qos.policy.protect_ancestors;
-        let established = cgroup.establish_memory_qos(decision, before, self.qos.place.as_ref(), reach, lock);
+        let established =
+            cgroup.establish_memory_qos(decision, before, self.qos.place.as_ref(), reach, levels_lock);
         match established.and_then(|()| cgroup.protection_gaps()) {
             Ok(gaps) => self.note(gaps.into_iter().map(Notice::Gap)),
             Err(error) => self.note([Notice::Ancestors(report(&error))]),
@@ -76,6 +77,6 @@ impl MemoryQosOfContainer {
 }
 
 /// The state directory is closed to everybody but root, and a record stands in it before any cgroup is decided about.
-pub(super) fn lock() -> Result<LevelsLock, ballast_cgroups::Error> {
+pub(super) fn levels_lock() -> Result<LevelsLock, ballast_cgroups::Error> {
     LevelsLock::take(Path::new(STATE_DIRECTORY))
 }

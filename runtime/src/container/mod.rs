@@ -5,9 +5,12 @@ mod create;
 mod exec;
 mod listener;
 mod memory_qos;
+mod oom_score;
+mod priority;
 mod proc_view;
 mod process_defaults;
 mod shortfall;
+mod standing;
 mod sysinfo;
 mod usage;
 
@@ -19,8 +22,10 @@ pub(crate) use sysinfo::Sysinfo;
 
 use self::cpu_view::NarrowedCpus;
 use self::memory_qos::MemoryQosOfContainer;
+pub use self::priority::{ContainerPriority, OperatorWord, PriorityNotice};
 use self::proc_view::ViewOutcome;
 use self::process_defaults::ProcessDefaults;
+use self::standing::Standing;
 
 use crate::error::Error;
 use crate::hooks::{self, State};
@@ -58,8 +63,7 @@ pub struct Container {
     /// Its files are opened when first asked for, off the path of every container's start. Not so where systemd owns the
     /// cgroup, which vanishes with the last process: there is no time to open them then.
     usage: Mutex<Usage>,
-    /// `None` when all there is to it is what kubelet sent.
-    memory_qos: Option<MemoryQosOfContainer>,
+    standing: Standing,
     record: Record,
     rootfs: Mutex<MountedRootfs>,
     view: Mutex<ViewOutcome>,
@@ -159,10 +163,7 @@ impl Container {
     /// When a limit is invalid, or refused by the kernel.
     pub fn update(&self, resources: &LinuxResources) -> Result<(), Error> {
         let limits = Limits::from_oci(resources)?;
-        let updated = match &self.memory_qos {
-            Some(memory_qos) => memory_qos.update(&self.cgroup, limits),
-            None => self.cgroup.update(&limits).map_err(Error::from),
-        };
+        let updated = self.standing.update(&self.runtime, &self.cgroup, limits);
         let updated = updated.and_then(|()| match &self.narrowed_cpus {
             Some(narrowed) => narrowed.update(&self.cgroup, resources),
             None => Ok(()),
@@ -174,9 +175,43 @@ impl Container {
         updated
     }
 
+    /// Lays annotations over those that it has. Only Ballast's about priority can change; others' are passed over.
+    ///
+    /// # Errors
+    /// When one of Ballast's is invalid, or is about something else.
+    pub fn update_annotations(&self, annotations: &HashMap<String, String>) -> Result<(), Error> {
+        let plan = self.standing.priority.plan_anew(&self.annotations, annotations)?;
+        if let Some(plan) = plan {
+            self.standing.priority.replan(&self.runtime, &self.cgroup, plan);
+        }
+        Ok(())
+    }
+
+    /// Puts an operator's word about its level before that of annotations and policy, or takes that word back.
+    pub fn set_operator_word(&self, word: Option<OperatorWord>) {
+        self.standing.priority.set_operator_word(&self.runtime, &self.cgroup, word);
+    }
+
+    /// What an operator said about its level.
+    #[must_use]
+    pub fn operator_word(&self) -> Option<OperatorWord> {
+        self.standing.priority.operator_word()
+    }
+
+    /// Its priority, and what became of it.
+    #[must_use]
+    pub fn priority(&self) -> ContainerPriority {
+        self.standing.priority.describe()
+    }
+
+    /// What a person should hear about its priority, once.
+    pub fn take_priority_notices(&self) -> Vec<PriorityNotice> {
+        self.standing.priority.take_notices()
+    }
+
     /// What a person should hear about its memory QoS, once.
     pub fn take_notices(&self) -> Vec<Notice> {
-        self.memory_qos.as_ref().map(MemoryQosOfContainer::take_notices).unwrap_or_default()
+        self.standing.memory_qos.as_ref().map(MemoryQosOfContainer::take_notices).unwrap_or_default()
     }
 
     /// What it used so far. Works after its processes have ended, until it is deleted; where systemd owns the cgroup,
@@ -285,7 +320,7 @@ impl Container {
     }
 
     fn remove_cgroup(&self) -> Result<(), Error> {
-        remove_cgroup(&self.cgroup, self.memory_qos.as_ref())
+        remove_cgroup(&self.cgroup, Some(&self.standing))
     }
 
     fn state_as(&self, status: &str) -> State {
@@ -294,7 +329,7 @@ impl Container {
 }
 
 /// Kills everything in a cgroup, removes it, and takes what it protected off the cgroups above.
-fn remove_cgroup(cgroup: &Cgroup, memory_qos: Option<&MemoryQosOfContainer>) -> Result<(), Error> {
+fn remove_cgroup(cgroup: &Cgroup, standing: Option<&Standing>) -> Result<(), Error> {
     match cgroup.kill_all() {
         Err(error) if error.kind() == ballast_cgroups::Kind::NotFound => {}
         result => {
@@ -302,8 +337,8 @@ fn remove_cgroup(cgroup: &Cgroup, memory_qos: Option<&MemoryQosOfContainer>) -> 
             cgroup.delete(Instant::now() + DELETE_TIMEOUT)?;
         }
     }
-    if let Some(memory_qos) = memory_qos {
-        memory_qos.release(cgroup.hierarchy());
+    if let Some(standing) = standing {
+        standing.release(cgroup.hierarchy());
     }
     Ok(())
 }

@@ -1,25 +1,16 @@
 //! The annotations of Ballast: `ballast.dev/<what>` for every container of the pod, `ballast.dev/<what>.<container>` for one,
 //! which comes first. Knows which there are and whom each is for, not what their values mean.
 
-use super::PlanError;
+use super::{PlanError, cpu_view, memory_qos, priority, proc_view, sysinfo};
 use oci_spec::runtime::Spec;
 use std::collections::HashMap;
 
 /// All of them begin like this; one that is not known is a mistake, or asks for what a newer Ballast does.
 const PREFIX: &str = "ballast.dev/";
 
-/// What there is, after the prefix.
-const KNOWN: &[&str] = &[
-    "memory-request",
-    "memory-min",
-    "memory-low",
-    "memory-high",
-    "memory-swap-max",
-    "memory-oom-group",
-    "proc-view",
-    "sysinfo",
-    "cpu-view",
-];
+/// What there is, after the prefix, one list for each module that reads them.
+const KNOWN: [&[&str]; 5] =
+    [&memory_qos::NAMES, &proc_view::NAMES, &sysinfo::NAMES, &cpu_view::NAMES, &priority::NAMES];
 
 /// Set by containerd: the container's name in its pod, and whether it is the sandbox.
 const CONTAINER_NAME: &str = "io.kubernetes.cri.container-name";
@@ -48,7 +39,11 @@ pub(crate) struct Annotation<'a> {
 impl<'a> Annotations<'a> {
     /// Those of a spec. Of a sandbox, too: a pod with a mistake is to fail before its images are pulled.
     pub(crate) fn of(spec: &'a Spec) -> Result<Self, PlanError> {
-        let all = spec.annotations().as_ref();
+        Self::among(spec.annotations().as_ref())
+    }
+
+    /// Those among `all`.
+    pub(crate) fn among(all: Option<&'a HashMap<String, String>>) -> Result<Self, PlanError> {
         let mut ours: Vec<Annotation<'_>> =
             all.into_iter().flatten().filter_map(|(name, value)| Annotation::split(name, value)).collect();
         ours.sort_unstable_by_key(|annotation| annotation.name);
@@ -56,9 +51,14 @@ impl<'a> Annotations<'a> {
         Ok(Self { all, ours })
     }
 
-    /// Those that begin with `family`, whomever they are for.
-    pub(crate) fn about(&self, family: &str) -> impl Iterator<Item = Annotation<'a>> {
-        self.ours.iter().copied().filter(move |annotation| annotation.what.starts_with(family))
+    /// All that are for Ballast, whichever container each is for.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Annotation<'a>> {
+        self.ours.iter().copied()
+    }
+
+    /// Those of this name, whichever container each is for.
+    pub(crate) fn about(&self, what: &str) -> impl Iterator<Item = Annotation<'a>> {
+        self.all().filter(move |annotation| annotation.what == what)
     }
 
     /// The container's name; empty for the sandbox, and for containers of no pod.
@@ -89,6 +89,11 @@ impl<'a> Annotation<'a> {
         self.owner.is_none_or(|owner| owner == container)
     }
 
+    /// Whether it is about the container's priority, which can change while it runs.
+    pub(crate) fn is_about_priority(&self) -> bool {
+        priority::NAMES.contains(&self.what)
+    }
+
     /// The error for a value that is wrong in some way, to be read after the value.
     pub(crate) fn refused(&self, reason: impl ToString) -> PlanError {
         PlanError::Invalid {
@@ -99,13 +104,13 @@ impl<'a> Annotation<'a> {
     }
 
     fn refuse_mistakes(&self) -> Result<(), PlanError> {
-        if !KNOWN.contains(&self.what) {
+        if !KNOWN.iter().any(|names| names.contains(&self.what)) {
             return Err(PlanError::Invalid {
                 field: "annotations".into(),
                 value: self.name.to_owned(),
                 reason: format!(
                     "is not an annotation of Ballast: there are {PREFIX}{}, each also with .<container>",
-                    KNOWN.join(", ")
+                    KNOWN.concat().join(", ")
                 )
                 .into(),
             });
@@ -138,21 +143,22 @@ pub(super) mod tests {
             (CONTAINER_NAME, "web"),
         ]);
         let annotations = Annotations::of(&spec).unwrap();
-        let low: Vec<_> = annotations.about("memory-low").map(|one| (one.owner, one.value)).collect();
+        let low: Vec<_> = annotations.all().map(|one| (one.owner, one.value)).collect();
         assert_eq!(low, [(None, "2Mi"), (Some("web"), "1Mi")]);
         assert_eq!((annotations.container(), annotations.is_of_sandbox()), ("web", false));
         assert_eq!(annotations.get("example.org/memory-low"), Some("4Mi"));
-        assert_eq!(annotations.about("proc-view").count(), 0);
     }
 
     #[test]
     fn one_that_is_not_known_is_refused_by_name_with_those_that_are() {
         for name in ["ballast.dev/memory-lo", "ballast.dev/proc", "ballast.dev/", "ballast.dev/Proc-view.web"]
         {
-            let text = Annotations::of(&spec_with(&[(name, "on")])).unwrap_err().to_string();
+            let spec = spec_with(&[(name, "on")]);
+            let text = Annotations::of(&spec).unwrap_err().to_string();
             assert!(text.contains(name) && text.contains("memory-request, "), "{text}");
         }
-        let error = Annotations::of(&spec_with(&[("ballast.dev/proc-view.", "on")])).unwrap_err();
+        let spec = spec_with(&[("ballast.dev/proc-view.", "on")]);
+        let error = Annotations::of(&spec).unwrap_err();
         assert_eq!(error.to_string(), r#"ballast.dev/proc-view.: "on" is for a container without a name"#);
     }
 }

@@ -7,6 +7,9 @@ use crate::proc_view::{CpuView, ViewPolicy};
 
 const WHAT: &str = "cpu-view";
 
+/// The annotation's name, after the prefix.
+pub(super) const NAMES: [&str; 1] = [WHAT];
+
 /// What is to be done about a container's CPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CpuViewPlan {

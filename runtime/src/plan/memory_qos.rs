@@ -7,8 +7,9 @@ use oci_spec::runtime::Spec;
 
 use super::{Annotation, Annotations, PlanError};
 
-/// All annotations that begin like this are about memory.
-const FAMILY: &str = "memory-";
+/// The annotations' names, after the prefix.
+pub(super) const NAMES: [&str; 6] =
+    ["memory-request", "memory-min", "memory-low", "memory-high", "memory-swap-max", "memory-oom-group"];
 
 /// Collects what decides about a container's memory QoS. `None` when there is nothing to decide: neither node nor pod asks
 /// for more than kubelet sent, or the container is the sandbox, for which nobody requests memory.
@@ -35,7 +36,7 @@ pub(crate) fn plan_memory_qos(
 
 fn wishes(annotations: &Annotations<'_>) -> Result<Wishes, PlanError> {
     let mut wishes = Wishes::default();
-    for annotation in annotations.about(FAMILY) {
+    for annotation in annotations.all() {
         // Of others, too: whoever it is for, a mistake is the pod's.
         read(&mut Wishes::default(), annotation)?;
         if annotation.is_for(annotations.container()) {
@@ -45,7 +46,7 @@ fn wishes(annotations: &Annotations<'_>) -> Result<Wishes, PlanError> {
     Ok(wishes)
 }
 
-/// Reads one annotation into its place.
+/// Reads one annotation into its place; those about something else are others' to read.
 fn read(wishes: &mut Wishes, annotation: Annotation<'_>) -> Result<(), PlanError> {
     let slot = match annotation.what {
         "memory-request" => &mut wishes.request,
@@ -61,7 +62,6 @@ fn read(wishes: &mut Wishes, annotation: Annotation<'_>) -> Result<(), PlanError
             });
             return Ok(());
         }
-        // Another family whose name begins alike.
         _ => return Ok(()),
     };
     let amount = Amount::parse(annotation.value).map_err(|fault| annotation.refused(fault))?;

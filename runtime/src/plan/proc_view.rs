@@ -11,6 +11,8 @@ use std::path::Path;
 const ANNOTATION: &str = "ballast.dev/proc-view";
 
 const CPUS: &str = "/sys/devices/system/cpu";
+/// The annotation's name, after the prefix.
+pub(super) const NAMES: [&str; 1] = ["proc-view"];
 
 /// Set by containerd: the container's name in its pod, and whether it is the sandbox.
 const CONTAINER_NAME: &str = "io.kubernetes.cri.container-name";

@@ -9,6 +9,9 @@ use oci_spec::runtime::LinuxNamespaceType;
 
 const WHAT: &str = "sysinfo";
 
+/// The annotation's name, after the prefix.
+pub(super) const NAMES: [&str; 1] = [WHAT];
+
 /// What is to be done about a container's `sysinfo` calls.
 #[derive(Debug)]
 pub(crate) enum SysinfoPlan {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use ballast_cgroups::priority;
 use ballast_proto::{Pod, ballast_pod as wire};
-use ballast_runtime::{Mechanism, ShownFile, ViewDescription};
+use ballast_runtime::{ContainerPriority, Mechanism, ShownFile, ViewDescription};
 use containerd_shim_protos::protobuf::MessageField;
 use ttrpc::{Code, Result, asynchronous::TtrpcContext};
 
@@ -34,12 +35,14 @@ impl PodService {
 enum ControlError {
     #[error("there is no log level {given:?}: there are {}", Level::ALL.map(Level::name).join(", "))]
     NoSuchLevel { given: String },
+    #[error("level {given} {source}")]
+    NoSuchPriority { given: u32, source: priority::LevelFault },
 }
 
 impl From<ControlError> for ttrpc::Error {
     fn from(error: ControlError) -> Self {
         let code = match error {
-            ControlError::NoSuchLevel { .. } => Code::INVALID_ARGUMENT,
+            ControlError::NoSuchLevel { .. } | ControlError::NoSuchPriority { .. } => Code::INVALID_ARGUMENT,
         };
         Self::RpcStatus(ttrpc::get_status(code, error))
     }
@@ -60,6 +63,20 @@ impl Pod for PodService {
         })
     }
 
+    async fn set_priority(
+        &self,
+        _: &TtrpcContext,
+        request: wire::SetPriorityRequest,
+    ) -> Result<wire::SetPriorityResponse> {
+        let level = level_of(request.level)?;
+        let id = Some(request.container_id.as_str()).filter(|id| !id.is_empty());
+        let containers = self.tasks.set_priority(id, level).await?;
+        Ok(wire::SetPriorityResponse {
+            containers: containers.into_iter().map(container).collect(),
+            ..wire::SetPriorityResponse::default()
+        })
+    }
+
     async fn set_log_level(
         &self,
         _: &TtrpcContext,
@@ -76,8 +93,27 @@ impl Pod for PodService {
     }
 }
 
+/// A level as it travels; nothing is nothing.
+fn level_of(number: Option<u32>) -> std::result::Result<Option<priority::Level>, ControlError> {
+    let level = |given| {
+        let number = u8::try_from(given).map_err(|_| priority::LevelFault);
+        number.and_then(priority::Level::new).map_err(|source| ControlError::NoSuchPriority { given, source })
+    };
+    number.map(level).transpose()
+}
+
+fn priority_of(priority: &ContainerPriority) -> wire::Priority {
+    wire::Priority {
+        level: priority.level.map(|level| level.number().into()),
+        source: priority.source.as_ref().map(ToString::to_string).unwrap_or_default(),
+        outcomes: priority.report.entries.iter().map(ToString::to_string).collect(),
+        ..wire::Priority::default()
+    }
+}
+
 fn container(description: Description) -> wire::Container {
     wire::Container {
+        priority: MessageField::some(priority_of(&description.priority)),
         id: description.id,
         name: description.name,
         pid: description.pid,

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ballast_runtime as runtime;
+use ballast_runtime::{self as runtime, OperatorWord};
 use containerd_shim_protos::events::task::{TaskDelete, TaskPaused, TaskResumed, TaskStart};
 use oci_spec::runtime::LinuxResources;
 use rustix::process::Signal;
@@ -105,19 +105,51 @@ impl Container {
         Ok(())
     }
 
-    pub(super) async fn update(&self, resources: LinuxResources) -> Result<(), TaskError> {
+    pub(super) async fn update(
+        &self,
+        resources: Option<LinuxResources>,
+        annotations: HashMap<String, String>,
+    ) -> Result<(), TaskError> {
         let _operation = self.operation.lock().await;
         self.state.read(ContainerState::may_update).map_err(|refusal| self.refused(refusal))?;
         let container = Arc::clone(&self.runtime);
-        let updated = self.blocking("update container", move || container.update(&resources)).await;
+        let update = move || {
+            // First, because they can be refused before anything has changed.
+            container.update_annotations(&annotations)?;
+            resources.map_or(Ok(()), |resources| container.update(&resources))
+        };
+        let updated = self.blocking("update container", update).await;
         self.tell_notices();
         updated
     }
 
-    /// Logs what a person should hear about its memory QoS.
+    /// Puts an operator's word about its priority before everybody's, or takes it back.
+    pub(super) async fn set_priority(&self, word: Option<OperatorWord>) -> Result<(), TaskError> {
+        let _operation = self.operation.lock().await;
+        self.state.read(ContainerState::may_update).map_err(|refusal| self.refused(refusal))?;
+        let container = Arc::clone(&self.runtime);
+        let set = move || {
+            container.set_operator_word(word);
+            Ok(())
+        };
+        let set = self.blocking("set priority", set).await;
+        self.tell_notices();
+        set
+    }
+
+    /// What an operator said about all of the pod while this one was being made.
+    pub(super) async fn follow_operator(&self) -> Result<(), TaskError> {
+        let word = self.context.runtime.operator_level().map(OperatorWord::Pod);
+        if word == self.runtime.operator_word() { Ok(()) } else { self.set_priority(word).await }
+    }
+
+    /// Logs what a person should hear about its memory QoS and its priority.
     pub(super) fn tell_notices(&self) {
         for notice in self.runtime.take_notices() {
             tracing::warn!(id = self.id, %notice, "memory QoS");
+        }
+        for notice in self.runtime.take_priority_notices() {
+            tracing::warn!(id = self.id, %notice, "priority");
         }
         if let Some(error) = self.runtime.take_view_failure() {
             let error = runtime::report(&error);

@@ -90,6 +90,7 @@ fn create_options(request: &CreateTaskRequest) -> Result<CreateOptions, TaskErro
     Ok(CreateOptions {
         no_new_keyring: options.no_new_keyring || configuration.no_new_keyring,
         memory_qos: configuration.memory_qos,
+        priority: configuration.priority,
         proc_view: configuration.proc_view,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ballast_runtime::ViewDescription;
+use ballast_runtime::{ContainerPriority, ViewDescription};
 
 use super::{
     container::Container,
@@ -23,6 +23,8 @@ pub struct Description {
     pub state: StateName,
     /// Its view of `/proc`, when it has one of its own.
     pub view: Option<ViewDescription>,
+    /// Its priority, and what became of it.
+    pub priority: ContainerPriority,
 }
 
 /// Set by containerd.
@@ -31,14 +33,16 @@ const CONTAINER_NAME: &str = "io.kubernetes.cri.container-name";
 impl Container {
     pub(super) async fn describe(&self) -> Result<Description, TaskError> {
         let container = Arc::clone(&self.runtime);
-        // What the runtime holds of a view is locked while the view ends.
-        let view = self.blocking("describe container", move || Ok(container.describe_view())).await?;
+        // What the runtime holds of them is locked while they change.
+        let describe = move || Ok((container.describe_view(), container.priority()));
+        let (view, priority) = self.blocking("describe container", describe).await?;
         Ok(Description {
             id: self.id.clone(),
             name: name(self.runtime.annotations()),
             pid: self.pid(),
             state: self.state.read(ContainerState::name),
             view,
+            priority,
         })
     }
 }

@@ -6,6 +6,8 @@ use std::{
 };
 
 use async_trait::async_trait;
+use ballast_cgroups::priority::Level;
+use ballast_runtime::OperatorWord;
 use containerd_shim_protos::{
     api::{
         CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest,
@@ -69,6 +71,35 @@ impl TaskService {
         Ok(descriptions)
     }
 
+    /// Puts an operator's word about priority before everybody's, for a container or, with `None`, for all of the pod; or takes
+    /// it back, when `level` is `None`. Returns those that it is about. One that has ended meanwhile is passed over.
+    ///
+    /// # Errors
+    /// When the container does not exist or has ended.
+    pub async fn set_priority(
+        &self,
+        id: Option<&str>,
+        level: Option<Level>,
+    ) -> std::result::Result<Vec<Description>, TaskError> {
+        if let Some(id) = id {
+            let container = self.container(id)?;
+            let of_pod = || self.context.runtime.operator_level().map(OperatorWord::Pod);
+            container.set_priority(level.map(OperatorWord::Container).or_else(of_pod)).await?;
+            return Ok(vec![container.describe().await?]);
+        }
+        // For those that are being made: whoever is registered after this looks at it then.
+        self.context.runtime.set_operator_level(level);
+        let mut descriptions = Vec::new();
+        for (_, container) in self.containers.all() {
+            match container.set_priority(level.map(OperatorWord::Pod)).await {
+                Ok(()) => descriptions.push(container.describe().await?),
+                Err(TaskError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(descriptions)
+    }
+
     fn container(&self, id: &str) -> std::result::Result<Arc<Container>, TaskError> {
         self.containers.get(id)
     }
@@ -88,7 +119,8 @@ impl Task for TaskService {
             return Err(TaskError::CreatedTooLate(container.id.clone()).into());
         }
         let pid = container.pid();
-        reservation.fill(container);
+        reservation.fill(Arc::clone(&container));
+        container.follow_operator().await?;
         Ok(CreateTaskResponse { pid, ..CreateTaskResponse::default() })
     }
 
@@ -228,9 +260,12 @@ impl Task for TaskService {
 
     async fn update(&self, _: &TtrpcContext, request: UpdateTaskRequest) -> Result<Empty> {
         let container = self.container(&request.id)?;
-        let resources: LinuxResources =
-            json(request.resources.as_ref(), "resources", "the resources to set")?;
-        container.update(resources).await?;
+        // Without either there is nothing to do, which is a client's mistake.
+        let resources: Option<LinuxResources> = match request.resources.as_ref() {
+            None if !request.annotations.is_empty() => None,
+            resources => Some(json(resources, "resources", "the resources to set")?),
+        };
+        container.update(resources, request.annotations).await?;
         Ok(Empty::new())
     }
 

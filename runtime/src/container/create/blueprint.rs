@@ -3,6 +3,8 @@
 use super::CreateRequest;
 use crate::container::device_program;
 use crate::container::memory_qos::MemoryQosOfContainer;
+use crate::container::priority::PriorityOfContainer;
+use crate::container::standing::Standing;
 use crate::error::Error;
 use crate::hooks::State;
 use crate::plan::wire::HookPlan;
@@ -23,7 +25,7 @@ pub(super) struct Blueprint<'a> {
     pub(super) rootfs_path: PathBuf,
     pub(super) cgroup_path: CgroupPath,
     pub(super) limits: Limits,
-    pub(super) memory_qos: Option<MemoryQosOfContainer>,
+    pub(super) standing: Standing,
     pub(super) device_program: Option<Vec<u64>>,
     pub(super) seccomp: Option<Filter>,
     pub(super) runtime_hooks: RuntimeHooks,
@@ -48,6 +50,7 @@ impl<'a> Blueprint<'a> {
         let memory_qos = plan_memory_qos(spec, &annotations, &cgroup_path, &request.options.memory_qos)?
             .map(|qos| MemoryQosOfContainer::decide(qos, &mut limits))
             .transpose()?;
+        let priority = PriorityOfContainer::plan(runtime, spec, &cgroup_path, &request.options.priority)?;
         let (runtime_hooks, create_container, start_container) = plan_hooks(spec)?;
         let state = State {
             oci_version: spec.version().clone(),
@@ -68,7 +71,7 @@ impl<'a> Blueprint<'a> {
             rootfs_path: request.bundle.join(root.path()),
             cgroup_path,
             limits,
-            memory_qos,
+            standing: Standing { memory_qos, priority },
             device_program: device_program(resources)?,
             seccomp,
             container_hooks: HookPlan {

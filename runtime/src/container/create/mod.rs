@@ -8,12 +8,13 @@ mod order;
 
 use self::blueprint::Blueprint;
 use self::order::Order;
-use super::memory_qos::MemoryQosOfContainer;
+use super::standing::Standing;
 use super::usage::Usage;
 use super::{Container, remove_cgroup};
 use crate::bundle::read_config;
 use crate::error::{CallContext, Error};
 use crate::hooks::{self, State};
+use crate::plan::PriorityPolicy;
 use crate::plan::wire::Plan;
 use crate::proc_view::ViewPolicy;
 use crate::process::{Process, ProcessIo};
@@ -57,6 +58,8 @@ pub struct CreateOptions {
     pub no_new_keyring: bool,
     /// The node's policy of memory QoS.
     pub memory_qos: Policy,
+    /// The node's policy of priorities.
+    pub priority: PriorityPolicy,
     /// The node's policy of views of `/proc`.
     pub proc_view: ViewPolicy,
 }
@@ -73,7 +76,7 @@ impl Container {
         let mut made = Made {
             rootfs: MountedRootfs::mount(mounts, &blueprint.rootfs_path, runtime.spawner())?,
             cgroup: None,
-            memory_qos: None,
+            standing: None,
             record: None,
         };
         match made.build(runtime, &spec, blueprint, request) {
@@ -87,7 +90,7 @@ impl Container {
 struct Made {
     rootfs: MountedRootfs,
     cgroup: Option<Cgroup>,
-    memory_qos: Option<MemoryQosOfContainer>,
+    standing: Option<Standing>,
     record: Option<Record>,
 }
 
@@ -109,7 +112,7 @@ impl Made {
             &request.id,
             &request.options,
         )?;
-        self.memory_qos = order.memory_qos.take();
+        self.standing = order.standing.take();
         let placeholder = self.make_cgroup(
             runtime,
             &order,
@@ -132,10 +135,15 @@ impl Made {
             hooks::run_all("prestart", &hooks.prestart, &state)?;
             Ok(hooks::run_all("createRuntime", &hooks.create_runtime, &state)?)
         })?;
-        let finished = adjust_oom_score(runtime, spec, &process)
+        let finished = self
+            .standing
+            .as_ref()
+            .ok_or(Error::ProcessFinished)
+            .and_then(|standing| standing.priority.adjust_first_process(runtime, process.pid()))
             .and_then(|()| Ok((early_usage(cgroup)?, duplicate(process.pidfd())?)));
         let (usage, init) = finished.inspect_err(|_| process.destroy())?;
-        let (Some(cgroup), Some(record)) = (self.cgroup.take(), self.record.take()) else {
+        let taken = (self.cgroup.take(), self.record.take(), self.standing.take());
+        let (Some(cgroup), Some(record), Some(standing)) = taken else {
             return Err(Error::ProcessFinished);
         };
         let container = Container {
@@ -145,7 +153,7 @@ impl Made {
             annotations: state.annotations.clone(),
             cgroup,
             usage: Mutex::new(usage),
-            memory_qos: self.memory_qos.take(),
+            standing,
             record,
             rootfs: Mutex::new(std::mem::take(&mut self.rootfs)),
             view: Mutex::new(view),
@@ -186,8 +194,8 @@ impl Made {
         let cgroup = self.cgroup.insert(cgroup);
         self.record.insert(record).write(&order.cgroup_path.to_cgroups_path())?;
         cgroup.apply(&order.limits)?;
-        if let Some(memory_qos) = &self.memory_qos {
-            memory_qos.establish(cgroup);
+        if let Some(standing) = &self.standing {
+            standing.establish(cgroup, &order.limits);
         }
         if let Some(program) = &order.device_program {
             sys::attach_device_program(cgroup.as_fd(), program)
@@ -198,7 +206,7 @@ impl Made {
 
     fn undo(&mut self) -> Vec<Error> {
         let cgroup =
-            self.cgroup.as_ref().map_or(Ok(()), |cgroup| remove_cgroup(cgroup, self.memory_qos.as_ref()));
+            self.cgroup.as_ref().map_or(Ok(()), |cgroup| remove_cgroup(cgroup, self.standing.as_ref()));
         let rootfs = self.rootfs.unmount().map_err(Error::from);
         // The record is what lets a later clean-up find a cgroup that is still there.
         let record = match (&cgroup, &self.record) {
@@ -206,13 +214,6 @@ impl Made {
             _ => Ok(()),
         };
         [cgroup, rootfs, record].into_iter().filter_map(Result::err).collect()
-    }
-}
-
-fn adjust_oom_score(runtime: &Runtime, spec: &Spec, process: &Process) -> Result<(), Error> {
-    match spec.process().as_ref().and_then(|process| process.oom_score_adj()) {
-        Some(adjustment) => runtime.write_proc(process.pid(), "oom_score_adj", &adjustment.to_string()),
-        None => Ok(()),
     }
 }
 

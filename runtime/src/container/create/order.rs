@@ -3,9 +3,9 @@
 use super::CreateOptions;
 use super::blueprint::Blueprint;
 use crate::container::cpu_view::NarrowedCpus;
-use crate::container::memory_qos::MemoryQosOfContainer;
 use crate::container::proc_view::{ViewOutcome, make_view};
 use crate::container::process_defaults::{ProcessDefaults, with_console_size};
+use crate::container::standing::Standing;
 use crate::container::sysinfo::{SysinfoOutcome, make_sysinfo};
 use crate::container::{ContainerNamespaces, Shortfall};
 use crate::error::{CallContext, Error};
@@ -36,7 +36,8 @@ pub(super) struct Order {
     pub(super) defaults: ProcessDefaults,
     pub(super) cgroup_path: CgroupPath,
     pub(super) limits: Limits,
-    pub(super) memory_qos: Option<MemoryQosOfContainer>,
+    /// Taken by whoever makes the cgroup.
+    pub(super) standing: Option<Standing>,
     pub(super) device_program: Option<Vec<u64>>,
     pub(super) runtime_hooks: RuntimeHooks,
     pub(super) proc_view: Option<ViewPlan>,
@@ -99,7 +100,7 @@ impl Order {
             defaults,
             cgroup_path: blueprint.cgroup_path,
             limits: blueprint.limits,
-            memory_qos: blueprint.memory_qos,
+            standing: Some(blueprint.standing),
             device_program: blueprint.device_program,
             runtime_hooks: blueprint.runtime_hooks,
         })

@@ -12,6 +12,7 @@ mod log_level;
 mod names;
 mod output;
 mod pods;
+mod priority;
 mod proc;
 mod qos;
 
@@ -35,6 +36,8 @@ enum Subject {
     Qos(qos::Arguments),
     /// Views of /proc: which containers have one, of which files, how often it is read.
     Proc(proc::Arguments),
+    /// Priorities: what a running pod has, and an operator's word about it.
+    Priority(priority::Arguments),
     /// How much the shim of a running pod logs.
     LogLevel(log_level::Arguments),
 }
@@ -49,6 +52,8 @@ enum CommandError {
     #[error(transparent)]
     Proc(#[from] proc::ProcError),
     #[error(transparent)]
+    Priority(#[from] priority::PriorityError),
+    #[error(transparent)]
     LogLevel(#[from] log_level::LogLevelError),
 }
 
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
         Subject::Check(arguments) => check::run(&arguments).map_err(CommandError::from),
         Subject::Qos(arguments) => qos::run(&arguments).map_err(CommandError::from),
         Subject::Proc(arguments) => proc::run(&arguments).map_err(CommandError::from),
+        Subject::Priority(arguments) => priority::run(&arguments).map_err(CommandError::from),
         Subject::LogLevel(arguments) => log_level::run(&arguments).map_err(CommandError::from),
     };
     match done {

@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use ballast_cgroups::priority::Level;
 use ballast_proto::{
     PodClient,
-    ballast_pod::{DescribeRequest, DescribeResponse, SetLogLevelRequest},
+    ballast_pod::{Container, DescribeRequest, DescribeResponse, SetLogLevelRequest, SetPriorityRequest},
 };
 use tokio::net::UnixStream;
 use ttrpc::{
@@ -98,6 +99,22 @@ impl Shim {
         let request = SetLogLevelRequest { level: level.to_owned(), ..SetLogLevelRequest::default() };
         let answer = self.answer(self.client.set_log_level(bounded(), &request).await)?;
         Ok(answer.previous)
+    }
+
+    /// Puts an operator's word about the priority of a container, or with `None` of the pod, before everybody's; or takes it
+    /// back, with `None` as its level. Returns those that it is about.
+    pub(crate) async fn set_priority(
+        &self,
+        container: Option<&str>,
+        level: Option<Level>,
+    ) -> Result<Vec<Container>, ShimError> {
+        let request = SetPriorityRequest {
+            container_id: container.unwrap_or_default().to_owned(),
+            level: level.map(|level| level.number().into()),
+            ..SetPriorityRequest::default()
+        };
+        let answer = self.answer(self.client.set_priority(bounded(), &request).await)?;
+        Ok(answer.containers)
     }
 
     fn answer<T>(&self, answer: ttrpc::Result<T>) -> Result<T, ShimError> {

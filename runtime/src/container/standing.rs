@@ -1,0 +1,46 @@
+//! A container's standing among its neighbours, which its limits say nothing about: memory QoS and priority. Knows in which order
+//! they touch the cgroup, not what they write.
+
+use super::memory_qos::MemoryQosOfContainer;
+use super::priority::PriorityOfContainer;
+use crate::error::Error;
+use crate::runtime::Runtime;
+use ballast_cgroups::{Cgroup, Hierarchy, Limits};
+
+/// Both of them.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// `None` when all there is to it is what kubelet sent.
+    pub(super) memory_qos: Option<MemoryQosOfContainer>,
+    pub(super) priority: PriorityOfContainer,
+}
+
+impl Standing {
+    /// To be called when the limits are applied, before there is a process.
+    pub(super) fn establish(&self, cgroup: &Cgroup, limits: &Limits) {
+        if let Some(memory_qos) = &self.memory_qos {
+            memory_qos.establish(cgroup);
+        }
+        self.priority.establish(cgroup, limits);
+    }
+
+    /// Changes limits, and what follows from them.
+    pub(super) fn update(&self, runtime: &Runtime, cgroup: &Cgroup, mut limits: Limits) -> Result<(), Error> {
+        let asked = limits.clone();
+        self.priority.fit(cgroup, &mut limits)?;
+        match &self.memory_qos {
+            Some(memory_qos) => memory_qos.update(cgroup, limits)?,
+            None => cgroup.update(&limits)?,
+        }
+        self.priority.update(runtime, cgroup, &asked);
+        Ok(())
+    }
+
+    /// To be called when the cgroup is gone: takes its share off those above.
+    pub(super) fn release(&self, hierarchy: &Hierarchy) {
+        if let Some(memory_qos) = &self.memory_qos {
+            memory_qos.release(hierarchy);
+        }
+        self.priority.release(hierarchy);
+    }
+}

@@ -1,0 +1,33 @@
+//! The node's, or a runtime class's, policy of priorities: what a pod has that says nothing about it.
+
+use super::vocabulary::Vocabulary;
+use ballast_cgroups::memory_qos::QosClass;
+use ballast_cgroups::priority::Level;
+
+/// What is configured. The default asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PriorityPolicy {
+    /// Of containers whose class says nothing else, and of those without a class.
+    pub default: Option<Level>,
+    /// Of pods whose requests are their limits.
+    pub guaranteed: Option<Level>,
+    /// Of pods that request something.
+    pub burstable: Option<Level>,
+    /// Of pods that request nothing.
+    pub best_effort: Option<Level>,
+    /// Other systems whose annotations count, in this order.
+    pub honour: Vec<Vocabulary>,
+}
+
+impl PriorityPolicy {
+    /// What a container of this class has that says nothing about it.
+    pub(super) fn level_of(&self, class: Option<QosClass>) -> Option<Level> {
+        let own = match class {
+            None => None,
+            Some(QosClass::Guaranteed) => self.guaranteed,
+            Some(QosClass::Burstable) => self.burstable,
+            Some(QosClass::BestEffort) => self.best_effort,
+        };
+        own.or(self.default)
+    }
+}
