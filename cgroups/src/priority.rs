@@ -35,6 +35,7 @@ mod note;
 mod observe;
 mod packet;
 mod plan;
+mod pod;
 mod probe;
 mod report;
 mod request;

@@ -1,14 +1,15 @@
 //! Carrying out a request: the pod's cgroup first, because it bounds its children, then the container's. What the kernel refuses is
-//! given to the next backend.
+//! given to the next backend. Knows no backend's files.
 
 use super::backend::{Ask, Here, Setting};
 use super::files::Files;
 use super::ledger::{Followers, Ledger};
 use super::level::Level;
-use super::note::{self, ContainerNote, PodNote};
+use super::note::{self, ContainerNote};
 use super::plan::{Choice, Chosen, Rejected, Taken, plan};
+use super::pod::{Asked, Settled, settle_pod};
 use super::probe::Probe;
-use super::report::{Entry, FileValue, Outcome, Reason, Report, Stuck};
+use super::report::{Entry, FileValue, Outcome, Reason, Report};
 use super::request::Request;
 use super::slot::Slot;
 use crate::error::Result;
@@ -104,7 +105,7 @@ fn bring(
 }
 
 /// Gives back what is not wanted any more, and writes what is.
-fn carry_out(
+pub(super) fn carry_out(
     ledger: &mut Ledger<'_>,
     wanted: &[Setting],
     save: impl FnOnce(&[note::Held]) -> Result<()>,
@@ -118,7 +119,7 @@ fn carry_out(
 }
 
 /// `cpu.weight` as the limits, or kubelet for a pod, have it, and not as we made it.
-fn cpu_weight(ledger: &Ledger<'_>) -> Result<Option<u64>> {
+pub(super) fn cpu_weight(ledger: &Ledger<'_>) -> Result<Option<u64>> {
     let current = ledger.value_of(&Slot::CpuShare)?;
     let held = ledger.held.iter().find(|held| held.slot == Slot::CpuShare);
     let is_ours = |held: &&note::Held| current.as_deref().is_some_and(|current| held.is_ours(current));
@@ -127,7 +128,7 @@ fn cpu_weight(ledger: &Ledger<'_>) -> Result<Option<u64>> {
 }
 
 /// All settings; where two knobs share a slot, the later one's value.
-fn wanted(choices: &[Choice]) -> Vec<Setting> {
+pub(super) fn wanted(choices: &[Choice]) -> Vec<Setting> {
     let mut wanted: Vec<Setting> = Vec::new();
     for setting in choices.iter().flat_map(settings) {
         match wanted.iter_mut().find(|earlier| earlier.slot == setting.slot) {
@@ -138,153 +139,20 @@ fn wanted(choices: &[Choice]) -> Vec<Setting> {
     wanted
 }
 
-fn settings(choice: &Choice) -> &[Setting] {
+pub(super) fn settings(choice: &Choice) -> &[Setting] {
     match &choice.chosen {
         Chosen::Written { settings, .. } => settings,
         Chosen::Left(_) | Chosen::Unset => &[],
     }
 }
 
-fn reject(choices: &[Choice], slot: &Slot, reason: &Reason, rejected: &mut Vec<Rejected>) {
+pub(super) fn reject(choices: &[Choice], slot: &Slot, reason: &Reason, rejected: &mut Vec<Rejected>) {
     for choice in choices {
         if let Chosen::Written { row, settings, .. } = &choice.chosen
             && settings.iter().any(|setting| setting.slot == *slot)
         {
             rejected.push(Rejected { row: *row, reason: reason.clone() });
         }
-    }
-}
-
-/// What is asked of a pod's cgroup.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Asked {
-    /// This, from now on.
-    Level(Option<Level>),
-    /// What was asked before, as long as one of its containers has a note.
-    AsBefore,
-}
-
-/// What was written on a pod's cgroup.
-#[derive(Debug, Default)]
-pub(super) struct Settled {
-    choices: Vec<Choice>,
-    stuck: Vec<Stuck>,
-}
-
-/// Brings a pod's cgroup in line with what is asked of it and of its containers: the kernel gives no container more than
-/// the cgroup above has, so the highest of all counts.
-pub(super) fn settle_pod(
-    files: &dyn Files,
-    pod: &str,
-    asked: Asked,
-    rejected: &mut Vec<Rejected>,
-) -> Result<Settled> {
-    let known: Option<PodNote> = note::read(files, pod)?;
-    let wish = match asked {
-        Asked::Level(level) => level,
-        Asked::AsBefore => known.as_ref().and_then(|note| note.level),
-    };
-    if known.is_none() && wish.is_none() {
-        return Ok(Settled::default());
-    }
-    let containers = Containers::of(files, pod)?;
-    let level = match asked {
-        Asked::AsBefore if containers.noted.is_empty() => None,
-        _ => wish,
-    };
-    let highest = level.map(|level| containers.highest().map_or(level, |highest| level.min(highest)));
-    let held = known.map(|note| note.held).unwrap_or_default();
-    let request = Request { level: highest, ..Request::default() };
-    let (settled, held) = loop {
-        let attempt = bring_pod(files, pod, level, &request, held.clone(), &containers, rejected)?;
-        if let Some(settled) = attempt {
-            break settled;
-        }
-    };
-    // One that is still on its way to another level is not held to the one before.
-    let is_settled = |note: &ContainerNote| note.report.level == note.request.level;
-    for (container, note) in containers.noted.into_iter().filter(|(_, note)| is_settled(note)) {
-        let mut ledger = Ledger {
-            files,
-            directory: &container,
-            parent: Some(pod),
-            followers: Followers::Below,
-            held: note.held,
-            stuck: Vec::new(),
-        };
-        ledger.reassert()?;
-    }
-    if level.is_none() && held.is_empty() {
-        note::remove(files, pod)?;
-    } else {
-        note::write(files, pod, &PodNote { level, held })?;
-    }
-    Ok(settled)
-}
-
-fn bring_pod(
-    files: &dyn Files,
-    pod: &str,
-    level: Option<Level>,
-    request: &Request,
-    held: Vec<note::Held>,
-    containers: &Containers,
-    rejected: &mut Vec<Rejected>,
-) -> Result<Option<(Settled, Vec<note::Held>)>> {
-    let probe = Probe::of(files, pod)?;
-    let mut ledger = Ledger {
-        files,
-        directory: pod,
-        parent: pod.rsplit_once('/').map(|(parent, _)| parent),
-        followers: Followers::Children(containers.with_own_slots()),
-        held,
-        stuck: Vec::new(),
-    };
-    let cpu_weight = cpu_weight(&ledger)?;
-    let ask = Ask { files, directory: pod, probe: &probe, here: Here::Pod, request, cpu_weight };
-    let choices = plan(&ask, &Taken::new(), rejected);
-    let wanted = wanted(&choices);
-    let refused = carry_out(&mut ledger, &wanted, |held| {
-        note::write(files, pod, &PodNote { level, held: held.to_vec() })
-    })?;
-    let Some((slot, reason)) = refused else {
-        return Ok(Some((Settled { choices, stuck: ledger.stuck }, ledger.held)));
-    };
-    reject(&choices, &slot, &reason, rejected);
-    Ok(None)
-}
-
-/// The cgroups directly below a pod's.
-struct Containers {
-    /// Those that asked for something.
-    noted: Vec<(String, ContainerNote)>,
-    others: Vec<String>,
-}
-
-impl Containers {
-    fn of(files: &dyn Files, pod: &str) -> Result<Self> {
-        let mut containers = Self { noted: Vec::new(), others: Vec::new() };
-        for name in files.children(pod)? {
-            let path = format!("{pod}/{name}");
-            match note::read(files, &path) {
-                Ok(Some(note)) => containers.noted.push((path, note)),
-                Ok(None) => containers.others.push(path),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(containers)
-    }
-
-    /// All of them, with the slots that hold what they asked for themselves.
-    fn with_own_slots(&self) -> Vec<(String, Vec<Slot>)> {
-        let slots = |note: &ContainerNote| note.held.iter().map(|held| held.slot.clone()).collect();
-        let noted = self.noted.iter().map(|(path, note)| (path.clone(), slots(note)));
-        noted.chain(self.others.iter().map(|path| (path.clone(), Vec::new()))).collect()
-    }
-
-    fn highest(&self) -> Option<Level> {
-        self.noted.iter().filter_map(|(_, note)| note.request.level).min()
     }
 }
 

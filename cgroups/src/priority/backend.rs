@@ -13,7 +13,7 @@ use super::level::Level;
 use super::probe::{Gate, Probe};
 use super::report::Reason;
 use super::request::Request;
-use super::slot::Slot;
+use super::slot::{Neutral, Slot};
 
 /// In the order in which they are asked.
 pub(super) const TABLES: [&Table; 5] =
@@ -24,6 +24,8 @@ pub(super) const TABLES: [&Table; 5] =
 pub(super) struct Table {
     pub(super) backend: Backend,
     pub(super) rows: &'static [Row],
+    /// What files hold when nobody asks for anything, if that is not simply what they held before.
+    pub(super) neutral: &'static [(&'static str, Neutral)],
 }
 
 /// One way to do one knob.

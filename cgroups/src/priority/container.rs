@@ -1,11 +1,12 @@
 //! Priorities of a container's cgroup on this machine: the calls of this directory for the rest of the world.
 
-use super::apply::{Asked, Target, apply, settle_pod};
+use super::apply::{Target, apply};
 use super::fit::{fit, taken_by};
 use super::level::Level;
 use super::live::Live;
 use super::node_report::NodeReport;
 use super::observe::{ObservedPriority, observe};
+use super::pod::{Asked, settle_pod};
 use super::report::Report;
 use super::request::Request;
 use super::support::support;

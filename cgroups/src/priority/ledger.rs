@@ -8,7 +8,7 @@ use super::files::Files;
 use super::note::Held;
 use super::report::{Reason, Stuck};
 use super::slot::{Neutral, Slot};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ignore_gone};
 
 /// One cgroup with the slots that Ballast changed.
 pub(super) struct Ledger<'a> {
@@ -172,7 +172,9 @@ impl Ledger<'_> {
         for (child, _) in children.iter().filter(|(_, own)| !own.contains(slot)) {
             let follows = optional(self.files.read(child, file))?.is_some_and(|value| value == from);
             let led = if follows { self.files.write(child, file, to) } else { Ok(()) };
-            let refused = refusal(led.and_then(|()| self.files.replace_below(child, file, from, to)))?;
+            // A container that is removed meanwhile follows nobody.
+            let led = ignore_gone(led.and_then(|()| self.files.replace_below(child, file, from, to)));
+            let refused = refusal(led)?;
             if refused.is_some() {
                 return Ok(refused);
             }

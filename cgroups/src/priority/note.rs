@@ -2,7 +2,7 @@
 //! Written before the files, so that after a crash in between what is found in a file is known to be ours.
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::files::Files;
 use super::level::Level;
@@ -21,7 +21,14 @@ pub(super) struct ContainerNote {
     #[serde(skip_serializing_if = "Taken::is_empty")]
     pub(super) taken: Taken,
     pub(super) held: Vec<Held>,
+    /// For people; one of another version of Ballast may have words that this one does not know.
+    #[serde(deserialize_with = "known")]
     pub(super) report: Report,
+}
+
+fn known<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Report, D::Error> {
+    let report = serde_json::Value::deserialize(text)?;
+    Ok(serde_json::from_value(report).unwrap_or_default())
 }
 
 /// On a pod's cgroup.
@@ -74,4 +81,20 @@ pub(super) fn write(files: &dyn Files, directory: &str, note: &impl Serialize) -
 
 pub(super) fn remove(files: &dyn Files, directory: &str) -> Result<()> {
     files.set_note(directory, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_of_another_version_is_read_for_what_it_says_of_files() {
+        let text = r#"{"request": {"level": 7, "new-wish": 3}, "report": {"entries": [{"knob": "later"}]}, "more": 1,
+            "held": [{"slot": "cpu.weight", "before": "39", "now": "idle"}]}"#;
+        let note: ContainerNote = serde_json::from_str(text).unwrap();
+        assert_eq!(note.request.level, Some(Level::OFFLINE));
+        assert_eq!(note.report, Report::default());
+        let held = Held { slot: Slot::CpuShare, before: "39".into(), now: Some("idle".into()), from: vec![] };
+        assert_eq!(note.held, [held]);
+    }
 }

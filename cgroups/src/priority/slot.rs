@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::backend::TABLES;
 use super::files::Files;
 use crate::error::{Error, Result};
 use crate::limits::DeviceNumber;
@@ -56,23 +57,11 @@ const RATE_KEYS: [&str; 4] = ["rbps", "wbps", "riops", "wiops"];
 pub(super) enum Neutral {
     /// What it held before.
     Before,
-    /// What the cgroup above holds: the kernel gave it to this one when it was made.
+    /// What the cgroup above holds. The kernel gives it to a new cgroup, or may do so.
     Inherited,
     /// Always the same.
     Value(&'static str),
 }
-
-/// Files that a new cgroup takes over from the one above it, and that bound, or give to, those below.
-const INHERITED: [&str; 8] = [
-    "cgroup.priority",
-    "cpu.offline",
-    "cpu.scx",
-    "cpu.bvt_warp_ns",
-    "cpu.qos_level",
-    "memory.qos_level",
-    "memory.wmark_min_adj",
-    "memory.async_ratio",
-];
 
 impl Slot {
     pub(super) fn file(name: &str) -> Self {
@@ -95,12 +84,9 @@ impl Slot {
     }
 
     pub(super) fn neutral(&self) -> Neutral {
-        match self {
-            Self::File(name) if INHERITED.contains(&name.as_str()) => Neutral::Inherited,
-            // It is read in another form than it is written in.
-            Self::File(name) if name == "net_cls.limit" => Neutral::Value("tx_bps=0 rx_bps=0"),
-            _ => Neutral::Before,
-        }
+        let mut known = TABLES.iter().flat_map(|table| table.neutral);
+        let neutral = known.find(|(file, _)| *file == self.file_name());
+        neutral.map_or(Neutral::Before, |(_, neutral)| *neutral)
     }
 
     pub(super) fn read(&self, files: &dyn Files, directory: &str) -> Result<String> {

@@ -19,7 +19,12 @@ pub(super) fn support(files: &dyn Files) -> Result<NodeReport> {
     let probe = Probe::of(files, &directory)?;
     let backends = TABLES.iter().map(|table| BackendReport {
         backend: table.backend,
-        knobs: table.rows.iter().filter(|row| writes(row)).map(|row| knob_report(row, &probe)).collect(),
+        knobs: table
+            .rows
+            .iter()
+            .filter(|row| writes(row) && row.is_for(&probe))
+            .map(|row| knob_report(row, &probe))
+            .collect(),
     });
     Ok(NodeReport {
         cgroup: files.path(&directory),

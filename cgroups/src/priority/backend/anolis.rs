@@ -6,6 +6,7 @@ use crate::priority::knob::{Backend, Knob};
 use crate::priority::level::Level;
 use crate::priority::probe::Gate;
 use crate::priority::report::Reason;
+use crate::priority::slot::Neutral;
 
 /// -1 to 2. 2 keeps others off the core's other threads, too, so it takes a request for that.
 const IDENTITY: [Option<&str>; 8] = [Some("1"), None, None, None, None, None, None, Some("-1")];
@@ -23,6 +24,7 @@ const GROUP_IDENTITY: &[&[Gate]] = &[&[Gate::if_there("kernel.sched_group_identi
 
 pub(super) const TABLE: Table = Table {
     backend: Backend::Anolis,
+    neutral: &[("cpu.bvt_warp_ns", Neutral::Inherited), ("memory.wmark_min_adj", Neutral::Inherited)],
     rows: &[
         Row {
             knob: Knob::Cpu,

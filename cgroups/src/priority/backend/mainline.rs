@@ -16,6 +16,7 @@ use crate::priority::slot::{IDLE, Slot};
 
 pub(super) const TABLE: Table = Table {
     backend: Backend::Mainline,
+    neutral: &[],
     rows: &[
         row(Knob::Cpu, &["cpu.weight", "cpu.idle"], Work::Both(cpu)),
         row(Knob::Cpu, &["cpu.weight"], Work::Both(cpu_before_5_15)),

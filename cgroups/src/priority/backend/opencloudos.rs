@@ -5,6 +5,7 @@
 use super::{Column, Row, Table, Work};
 use crate::priority::knob::{Backend, Knob};
 use crate::priority::probe::Gate;
+use crate::priority::slot::Neutral;
 
 /// Off or on, so what is between is told apart by weight.
 const OFFLINE: [Option<&str>; 8] = [Some("0"), None, None, None, None, None, None, Some("1")];
@@ -14,6 +15,7 @@ const SCHEDULER: &[&[Gate]] = &[&[Gate::if_there("/sys/kernel/sched_ext/state")]
 
 pub(super) const TABLE: Table = Table {
     backend: Backend::OpenCloudOs,
+    neutral: &[("cpu.scx", Neutral::Inherited)],
     rows: &[
         Row {
             knob: Knob::Cpu,

@@ -6,12 +6,14 @@ use super::{Ask, Column, Row, Setting, Table, Work};
 use crate::priority::knob::{Backend, Knob};
 use crate::priority::probe::Gate;
 use crate::priority::report::Reason;
+use crate::priority::slot::Neutral;
 
 /// Off or on, so what is between is told apart by weight.
 const QOS_LEVEL: [Option<&str>; 8] = [Some("0"), None, None, None, None, None, None, Some("-1")];
 
 pub(super) const TABLE: Table = Table {
     backend: Backend::OpenEuler,
+    neutral: &[("cpu.qos_level", Neutral::Inherited), ("memory.qos_level", Neutral::Inherited)],
     rows: &[
         Row {
             knob: Knob::Cpu,

@@ -9,6 +9,7 @@ use crate::priority::knob::{Backend, Knob};
 use crate::priority::probe::Gate;
 use crate::priority::report::Reason;
 use crate::priority::request::PageCacheLimit;
+use crate::priority::slot::Neutral;
 
 /// RUE counts as we do: 0 is the highest, 7 the lowest, 8 is refused.
 const PRIORITY: [Option<&str>; 8] =
@@ -27,6 +28,14 @@ const NET_QOS: &[&[Gate]] = &[&[Gate::required("net.core.net_qos")]];
 
 pub(super) const TABLE: Table = Table {
     backend: Backend::TencentOs,
+    neutral: &[
+        ("cgroup.priority", Neutral::Inherited),
+        ("cpu.offline", Neutral::Inherited),
+        ("memory.async_ratio", Neutral::Inherited),
+        ("memory.priority_wmark_ratio", Neutral::Inherited),
+        // It is read in another form than it is written in.
+        ("net_cls.limit", Neutral::Value("tx_bps=0 rx_bps=0")),
+    ],
     rows: &[
         Row {
             knob: Knob::Cpu,

@@ -4,11 +4,11 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::limits::{DeviceNumber, Limit, Limits};
-use crate::priority::apply::{Asked, settle_pod};
 use crate::priority::files::Files;
 use crate::priority::fit::{fit, taken_by};
 use crate::priority::node_report::{Availability, NodeReport, Remark};
 use crate::priority::observe::observe;
+use crate::priority::pod::{Asked, settle_pod};
 use crate::priority::request::{
     DiskLimit, DiskTarget, DiskWeight, Microseconds, NetLimits, PageCacheLimit, Percent,
 };

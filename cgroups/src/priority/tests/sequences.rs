@@ -10,10 +10,10 @@ use proptest::sample::select;
 
 use super::*;
 use crate::limits::{DeviceNumber, Limit, Limits};
-use crate::priority::apply::{Asked, settle_pod};
 use crate::priority::files::Files;
 use crate::priority::fit::fit;
 use crate::priority::model::{Crash, KERNELS};
+use crate::priority::pod::{Asked, settle_pod};
 use crate::priority::request::{
     DiskLimit, DiskTarget, DiskWeight, Microseconds, NetLimits, PageCacheLimit, Percent,
 };
@@ -28,6 +28,8 @@ enum Step {
     Pod(Option<Level>),
     /// kubelet updates weight and quota.
     Update(usize, u64, Limit),
+    /// kubelet resizes the pod, which the kernel refuses while it is idle.
+    Resize(u64),
     /// A container makes a cgroup of its own.
     Nest(usize),
     Delete(usize),
@@ -103,6 +105,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (container(), 1..10_000_u64, quota).prop_map(|(container, weight, quota)| {
             Step::Update(container, weight, quota)
         }),
+        1 => (1..10_000_u64).prop_map(Step::Resize),
         1 => container().prop_map(Step::Nest),
         2 => container().prop_map(Step::Delete),
     ]
@@ -153,6 +156,12 @@ impl Pair {
                     pair.apply(*index);
                 });
                 write_limits(&self.plain, CONTAINERS[*index], Some(*weight), *quota);
+            }
+            Step::Resize(weight) => {
+                if self.asked.read(POD, "cpu.idle").is_ok_and(|idle| idle == "1") {
+                    return;
+                }
+                self.on_both(|model| model.write(POD, "cpu.weight", &weight.to_string()).unwrap());
             }
             Step::Nest(index) => {
                 let path = format!("{}/inner", CONTAINERS[*index]);
@@ -256,6 +265,8 @@ proptest! {
         pair.take(&Step::Pod(pod), None);
         pair.take(&Step::Ask(0, last.clone()), None);
         let mut fresh = Pair::new(kernel);
+        let weight = pair.plain.value(POD, "cpu.weight");
+        fresh.on_both(|model| model.write(POD, "cpu.weight", &weight).unwrap());
         fresh.take(&Step::Pod(pod), None);
         fresh.take(&Step::Ask(0, last), None);
         let files = |pair: &Pair| pair.asked.snapshot().into_iter().map(|(path, cgroup)| (path, cgroup.files));
