@@ -20,6 +20,7 @@ mod events;
 mod freeze;
 mod hierarchy;
 mod kernel_log;
+mod kernel_view;
 mod limits;
 mod lineage;
 mod memory_events;

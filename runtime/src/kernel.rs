@@ -54,6 +54,7 @@ const TRIED: &[(&str, &str, &str, Attempt)] = &[
     ("close_range(CLOEXEC)", "5.11", DOES_NOT_RUN, close_range),
     ("BPF device programs", "4.15", DOES_NOT_RUN, device_program),
     ("FUSE", "5.2", "containers see the host's /proc, or are refused if they asked for their own", fuse),
+    ("seccomp listeners", "5.5", "asking for sysinfo(2) of the container's own is refused", seccomp_listener),
     ("time namespaces", "5.6", "the host's uptime; linux.timeOffsets is refused", time_namespaces),
 ];
 
@@ -166,6 +167,14 @@ fn device_program() -> Result<(), Errno> {
 
 fn fuse() -> Result<(), Errno> {
     FuseMount::new().map(drop).map_err(|error| error.errno)
+}
+
+fn seccomp_listener() -> Result<(), Errno> {
+    if sys::seccomp_has_flags(crate::seccomp::Flags::NEW_LISTENER.bits()) {
+        Ok(())
+    } else {
+        Err(Errno::NOSYS)
+    }
 }
 
 fn time_namespaces() -> Result<(), Errno> {

@@ -2,6 +2,7 @@
 //! profiles. Each is made when first needed and once.
 
 use crate::error::{CallContext, Error};
+use crate::proc_view::NativeViews;
 use crate::seccomp::{self, Filter, ProfileKey};
 use crate::spawn::Spawner;
 use crate::sysinfo;
@@ -14,6 +15,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, open, openat2, readlinkat}
 use rustix::io::Errno;
 use rustix::process::getpid;
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Linux `include/uapi/linux/magic.h`.
@@ -34,6 +37,8 @@ pub struct Runtime {
     profiles: Mutex<HashMap<ProfileKey, Filter>>,
     sysinfo_filter: OnceLock<Filter>,
     operator_level: Mutex<Option<Level>>,
+    native_views: OnceLock<NativeViews>,
+    told_of_isolation: AtomicBool,
 }
 
 impl Runtime {
@@ -49,6 +54,8 @@ impl Runtime {
             profiles: Mutex::default(),
             sysinfo_filter: OnceLock::new(),
             operator_level: Mutex::default(),
+            native_views: OnceLock::new(),
+            told_of_isolation: AtomicBool::new(false),
         })
     }
 
@@ -91,6 +98,15 @@ impl Runtime {
         }
         profiles.insert(key, filter.clone());
         Ok(filter)
+    }
+
+    /// Whether the kernel shows each container itself in `/proc`, so that the policy gives none a view; told once, for the log.
+    pub fn take_isolation_by_kernel(&self) -> bool {
+        self.native_views().isolates_all && !self.told_of_isolation.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn native_views(&self) -> &NativeViews {
+        self.native_views.get_or_init(|| NativeViews::probe(Path::new("/")))
     }
 
     /// What asks about `sysinfo` calls.

@@ -1,20 +1,22 @@
 //! A container's view of `/proc`: made between its cgroup and its first process, gone with its cgroup.
 
 use super::create::duplicate;
-use crate::error::{CallContext, Error};
+use crate::error::{CallContext, CallError, Error};
 use crate::plan::wire::{Descriptor, InitPlan, LastingPlan, ProcViewPlan};
 use crate::plan::{ViewPlan, ViewReason};
 use crate::proc_view::{
-    ContainerTexts, Epoch, FuseMount, Mechanism, Origin, Selection, ShownFile, View, ViewFile, ViewMounts,
+    ContainerTexts, Epoch, FuseMount, Mechanism, NativeViews, Origin, Selection, ShownFile, View, ViewFile,
+    ViewMounts,
 };
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
 use ballast_cgroups::Cgroup;
-use rustix::fd::AsFd;
-use rustix::fs::{Access, access};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Access, CWD, access};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use std::ffi::CString;
+use std::path::Path;
 
 /// A pod that is limited bounds these files of its cgroup.
 const LIMITS: [&str; 2] = ["memory.max", "cpu.max"];
@@ -25,6 +27,9 @@ const PRESSURE: [(&str, &std::ffi::CStr); 3] = [
     ("io.pressure", c"pressure/io"),
     ("memory.pressure", c"pressure/memory"),
 ];
+
+/// A file to attach, and its path below `/proc`.
+type Tree = (OwnedFd, CString);
 
 /// What became of a view that was planned.
 #[derive(Debug)]
@@ -43,13 +48,17 @@ pub(super) enum ViewOutcome {
 /// When it was asked for and cannot be made.
 pub(super) fn make_view(
     view: &ViewPlan,
+    native: &NativeViews,
     cgroup: &Cgroup,
     plan: &mut InitPlan,
     descriptors: &mut Descriptors,
 ) -> Result<ViewOutcome, Error> {
     let made = match view.reason {
+        ViewReason::Policy | ViewReason::PolicyIfPodIsLimited if native.isolates_all => {
+            return Ok(ViewOutcome::NotNeeded);
+        }
         ViewReason::PolicyIfPodIsLimited if !pod_is_limited(cgroup)? => return Ok(ViewOutcome::NotNeeded),
-        _ => try_make(view, cgroup, plan, descriptors),
+        _ => try_make(view, native, cgroup, plan, descriptors),
     };
     match made {
         Ok(made) => Ok(ViewOutcome::Made(made)),
@@ -60,15 +69,18 @@ pub(super) fn make_view(
 
 fn try_make(
     view: &ViewPlan,
+    native: &NativeViews,
     cgroup: &Cgroup,
     plan: &mut InitPlan,
     descriptors: &mut Descriptors,
 ) -> Result<View, Error> {
     let epoch = epoch(view.files);
     let origin = Origin::now(cgroup.lineage()?, view.rounding, epoch);
-    let (mounts, (live, lasting)) = mounts(view.files, descriptors)?;
-    let pressure = if view.files.pressure { pressure_trees(cgroup)? } else { Vec::new() };
-    let files = shown_files(view.files, pressure.iter().map(|(_, name)| name));
+    let mut of_the_kernel = if view.files.pressure { pressure_trees(cgroup)? } else { Vec::new() };
+    let (native, selected) = native_trees(native, view.files, cgroup)?;
+    of_the_kernel.extend(native);
+    let (mounts, (live, lasting)) = mounts(selected, descriptors)?;
+    let files = shown_files(selected, of_the_kernel.iter().map(|(_, name)| name));
     let made = View::serve(mounts, ContainerTexts::new(origin), files)?;
     if epoch != Epoch::default() {
         plan.namespaces.new_time = Some(format!("boottime -{} 0\n", epoch.boottime_s));
@@ -76,7 +88,7 @@ fn try_make(
     plan.proc_view = Some(ProcViewPlan {
         live,
         lasting,
-        trees: pressure.into_iter().map(|(tree, path)| (descriptors.add(tree), path)).collect(),
+        trees: of_the_kernel.into_iter().map(|(tree, path)| (descriptors.add(tree), path)).collect(),
     });
     Ok(made)
 }
@@ -107,12 +119,12 @@ fn mounts(selected: Selection, descriptors: &mut Descriptors<'_>) -> Result<(Vie
 }
 
 /// What the container is shown, as people should be told.
-fn shown_files<'a>(selected: Selection, pressure: impl Iterator<Item = &'a CString>) -> Vec<ShownFile> {
+fn shown_files<'a>(selected: Selection, of_the_kernel: impl Iterator<Item = &'a CString>) -> Vec<ShownFile> {
     let of_the_shim = selected.files().map(|file| {
         let mechanism = if file.is_lasting() { Mechanism::Lasting } else { Mechanism::Live };
         ShownFile { path: file.path().to_string_lossy().into_owned(), mechanism }
     });
-    let of_the_kernel = pressure.map(|name| ShownFile {
+    let of_the_kernel = of_the_kernel.map(|name| ShownFile {
         path: format!("/proc/{}", name.to_string_lossy()),
         mechanism: Mechanism::Kernel,
     });
@@ -139,17 +151,41 @@ fn pod_is_limited(cgroup: &Cgroup) -> Result<bool, Error> {
 }
 
 /// The cgroup's pressure files as trees to attach; the kernel answers them, and nobody of ours is asked.
-fn pressure_trees(cgroup: &Cgroup) -> Result<Vec<(rustix::fd::OwnedFd, CString)>, Error> {
+fn pressure_trees(cgroup: &Cgroup) -> Result<Vec<Tree>, Error> {
     let mut trees = Vec::new();
     for (file, path) in PRESSURE {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let tree = match open_tree(cgroup.as_fd(), file, flags) {
-            Err(Errno::NOENT) => continue,
-            tree => tree.call("open_tree", || file.into())?,
-        };
-        mount_setattr(tree.as_fd(), MountAttributes::READ_ONLY, None, false)
-            .call("mount_setattr", || file.into())?;
-        trees.push((tree, path.to_owned()));
+        match read_only_tree(cgroup.as_fd(), Path::new(file)) {
+            Err(CallError { errno: Errno::NOENT, .. }) => {}
+            tree => trees.push((tree?, path.to_owned())),
+        }
     }
     Ok(trees)
+}
+
+/// The files that the kernel itself can show of the container, and what is left to be shown by us.
+fn native_trees(
+    native: &NativeViews,
+    mut selected: Selection,
+    cgroup: &Cgroup,
+) -> Result<(Vec<Tree>, Selection), Error> {
+    let mut trees = Vec::new();
+    if !native.has_files() || !cgroup.become_view_boundary()? {
+        return Ok((trees, selected));
+    }
+    for file in selected.files() {
+        let name = file.path().to_bytes().strip_prefix(b"/proc/").and_then(|name| CString::new(name).ok());
+        if let (Some(path), Some(name)) = (native.file(file), name) {
+            trees.push((read_only_tree(CWD, &path)?, name));
+            selected = selected.without(file);
+        }
+    }
+    Ok((trees, selected))
+}
+
+fn read_only_tree(directory: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, CallError> {
+    let arguments = || path.display().to_string();
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(directory, path, flags).call("open_tree", arguments)?;
+    mount_setattr(tree.as_fd(), MountAttributes::READ_ONLY, None, false).call("mount_setattr", arguments)?;
+    Ok(tree)
 }

@@ -6,6 +6,7 @@
 mod description;
 pub mod figures;
 mod file;
+mod native;
 mod policy;
 pub mod render;
 mod sample;
@@ -15,6 +16,7 @@ mod view;
 
 pub use description::{Mechanism, ShownFile, ViewDescription};
 pub use file::ViewFile;
+pub(crate) use native::NativeViews;
 pub use policy::{Containers, CpuView, Selection, UnknownFile, ViewPolicy};
 pub(crate) use sample::{Epoch, Origin};
 pub(crate) use serve::{CPU_INFO, CPUS, FuseMount};

@@ -155,6 +155,11 @@ impl Container {
             let error = runtime::report(&error);
             tracing::warn!(id = self.id, error, "the container sees the host's /proc");
         }
+        if self.context.runtime.take_isolation_by_kernel() {
+            tracing::info!(
+                "kernel.stats_isolated is 1: the kernel isolates /proc, and only who asks gets a view"
+            );
+        }
         for runtime::Shortfall { consequence, error } in self.runtime.take_shortfalls() {
             tracing::warn!(id = self.id, error = runtime::report(&error), "{consequence}");
         }

@@ -120,7 +120,7 @@ impl Made {
             Record::of(&request.namespace, &request.shim, &request.id),
         )?;
         let cgroup = self.cgroup.as_ref().ok_or(Error::ProcessFinished)?;
-        let view = order.make_view(cgroup)?;
+        let view = order.make_view(cgroup, runtime)?;
         let policy = &request.options.proc_view;
         let sysinfo_shortfall = order.make_sysinfo(&view, cgroup, runtime, policy)?;
         let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());

@@ -107,9 +107,9 @@ impl Order {
     }
 
     /// Makes the view, which needs the cgroup to be there.
-    pub(super) fn make_view(&mut self, cgroup: &Cgroup) -> Result<ViewOutcome, Error> {
+    pub(super) fn make_view(&mut self, cgroup: &Cgroup, runtime: &Runtime) -> Result<ViewOutcome, Error> {
         let Some(view) = &self.proc_view else { return Ok(ViewOutcome::NotNeeded) };
-        let outcome = make_view(view, cgroup, &mut self.plan, &mut self.descriptors)?;
+        let outcome = make_view(view, runtime.native_views(), cgroup, &mut self.plan, &mut self.descriptors)?;
         if self.plan.namespaces.new_time.is_some() {
             self.namespaces.joined_by_exec |= UnshareFlags::NEWTIME.bits();
         }
