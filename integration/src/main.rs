@@ -95,20 +95,32 @@ enum NodeTask {
 struct BenchArguments {
     /// No node and no containerd: create, start, exit and delete by the runtime alone, on this machine's kernel, beside
     /// `runc run`, `crun run` and bare system calls.
-    #[arg(long, conflicts_with_all = ["pods", "node", "kernel", "memory", "containerd", "bare", "installed"])]
+    #[arg(long, conflicts_with_all = ["pods", "crowd", "widths", "log_mebibytes", "html", "node", "kernel", "memory", "containerd", "bare", "installed"])]
     runtime_only: bool,
     /// Rounds of the latency measurements.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
-    /// Pods at once in the second memory measurement.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..))]
-    pods: u32,
+    /// Pods at once in the memory measurements, rising.
+    #[arg(long, value_delimiter = ',', default_value = "1,10,50", value_parser = clap::value_parser!(u32).range(1..))]
+    pods: Vec<u32>,
+    /// Pods that are started together.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    crowd: u32,
+    /// How many of them at a time.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..))]
+    widths: Vec<u32>,
+    /// What a container writes to its log in the measurements of logs, in MiB.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    log_mebibytes: u32,
     /// Also write the table to this file, as Markdown.
     #[arg(long)]
     markdown: Option<PathBuf>,
     /// Also write the results to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Also write the results to this file, as a page with plots.
+    #[arg(long)]
+    html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -291,13 +303,15 @@ fn run(task: Task) -> Result<ExitCode> {
             told.map(|()| ExitCode::SUCCESS)
         }
         Task::Bench { options, measurement } => {
-            let BenchArguments { runtime_only, iterations, pods, markdown, json } = measurement;
+            let BenchArguments { runtime_only, iterations, markdown, json, .. } = measurement;
             if runtime_only {
                 let measurement = bench::runtime_only::Measurement { iterations, markdown, json };
                 bench::runtime_only::run(&layout, &progress, &measurement)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            let measurement = Measurement { iterations, pods, markdown, json };
+            let BenchArguments { pods, crowd, widths, log_mebibytes, html, .. } = measurement;
+            let measurement =
+                Measurement { iterations, pods, crowd, widths, log_mebibytes, markdown, json, html };
             bench::run(&layout, &progress, &options.options()?, &measurement)?;
             Ok(ExitCode::SUCCESS)
         }

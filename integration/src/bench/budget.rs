@@ -13,20 +13,23 @@ pub(super) enum Budget {
 }
 
 /// The goal for `what`, if there is one.
-pub(super) fn for_quantity(what: &str, unit: Unit, pods: u32) -> Option<Budget> {
+pub(super) fn for_quantity(what: &str, unit: Unit) -> Option<Budget> {
     match (what, unit) {
         ("StartContainer" | "ExecSync", Unit::Nanoseconds) => Some(Budget::OfCrun(0.35)),
         ("RunPodSandbox", Unit::Nanoseconds) => Some(Budget::OfCrun(0.75)),
         // PSS shares the program's pages among the pods: the goal is set for a node with fifty.
-        (what, Unit::Bytes)
-            if what.starts_with("PSS, ") && what == format!("PSS, {pods} pods") && pods >= 50 =>
-        {
+        (what, Unit::Bytes) if pods_of(what, "PSS, ").is_some_and(|pods| pods >= 50) => {
             Some(Budget::Bytes(2 << 20))
         }
         // Both ways of counting: a fork must not hide what it shares with its parent.
         (what, Unit::Bytes) if what.starts_with("dirty") => Some(Budget::Bytes(1 << 20)),
         _ => None,
     }
+}
+
+/// How many pods a quantity that begins with `what` was measured among.
+fn pods_of(quantity: &str, what: &str) -> Option<u32> {
+    quantity.strip_prefix(what)?.strip_suffix(" pods")?.parse().ok()
 }
 
 impl Budget {
@@ -60,8 +63,8 @@ mod tests {
 
     #[test]
     fn the_goal_for_pss_is_for_fifty_pods_only() {
-        assert_eq!(for_quantity("PSS, 10 pods", Unit::Bytes, 10), None);
-        assert_eq!(for_quantity("PSS, 1 pod", Unit::Bytes, 50), None);
-        assert!(for_quantity("PSS, 50 pods", Unit::Bytes, 50).is_some());
+        assert_eq!(for_quantity("PSS, 10 pods", Unit::Bytes), None);
+        assert_eq!(for_quantity("PSS, 1 pod", Unit::Bytes), None);
+        assert!(for_quantity("PSS, 50 pods", Unit::Bytes).is_some());
     }
 }

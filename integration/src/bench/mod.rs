@@ -4,6 +4,8 @@
 //! Knows the load generator's output and what is compared, nothing of Ballast's inside.
 
 mod budget;
+mod conditions;
+mod html;
 mod report;
 pub mod runtime_only;
 mod samples;
@@ -19,6 +21,7 @@ use crate::node::{Node, NodeOptions};
 use crate::progress::Progress;
 use crate::setup::layout::Layout;
 use crate::tools::{self, Tool};
+use conditions::Conditions;
 use report::{Report, Versions};
 use samples::Samples;
 
@@ -35,12 +38,20 @@ const HANDLERS: [&str; 3] = ["ballast", "crun", "runc"];
 pub struct Measurement {
     /// Rounds of the latency measurements.
     pub iterations: u32,
-    /// Pods at once in the second memory measurement.
-    pub pods: u32,
+    /// Pods at once in the memory measurements, rising; the last of these are asked for their statistics.
+    pub pods: Vec<u32>,
+    /// Pods that are started together.
+    pub crowd: u32,
+    /// How many of them at a time.
+    pub widths: Vec<u32>,
+    /// What a container writes to its log in the measurements of logs, in MiB.
+    pub log_mebibytes: u32,
     /// A file for the table in Markdown.
     pub markdown: Option<PathBuf>,
-    /// A file for the results in JSON.
+    /// A file for the results in JSON, every single value included.
     pub json: Option<PathBuf>,
+    /// A file for the results as a page with plots.
+    pub html: Option<PathBuf>,
 }
 
 /// Measures on a node of its own, and prints the table.
@@ -69,23 +80,34 @@ pub fn run(
         let text = serde_json::to_string_pretty(&report.json()).context("encode the results")?;
         fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))?;
     }
+    if let Some(path) = &measurement.html {
+        fs::write(path, html::render(&report)).with_context(|| format!("write {}", path.display()))?;
+    }
     Ok(())
 }
 
 fn measure(node: &Node, measurement: &Measurement) -> Result<Report> {
     let versions = Versions::of(node)?;
+    let conditions = Conditions::at_the_start()?;
     let mut output = Vec::new();
-    let iterations = measurement.iterations.to_string();
-    let pods = measurement.pods.to_string();
-    let handlers = HANDLERS.join(",");
-    let arguments = ["-image", IMAGE, "-handlers", &handlers, "-iterations", &iterations, "-pods", &pods];
+    let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let arguments = [
+        ("-image", IMAGE.to_owned()),
+        ("-handlers", HANDLERS.join(",")),
+        ("-iterations", measurement.iterations.to_string()),
+        ("-pods", list(&measurement.pods)),
+        ("-crowd", measurement.crowd.to_string()),
+        ("-widths", list(&measurement.widths)),
+        ("-log-mebibytes", measurement.log_mebibytes.to_string()),
+    ];
+    let arguments = arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
     let ending = node
-        .command([GENERATOR].iter().chain(&arguments).copied())
+        .command(std::iter::once(GENERATOR.to_owned()).chain(arguments))
         .stream(&mut output, &mut io::stderr())
         .context("run the load generator")?;
     if ending != Ending::Code(0) {
         bail!("the load generator: {ending:?}, containerd's log is in {}", node.logs().display());
     }
     let samples = Samples::parse(&String::from_utf8_lossy(&output))?;
-    Report::new(versions, measurement, &samples)
+    Report::new(versions, conditions.at_the_end()?, measurement.iterations, &samples)
 }

@@ -22,6 +22,9 @@ pub(super) enum Unit {
     /// Bytes.
     #[serde(rename = "B")]
     Bytes,
+    /// Bytes in a second.
+    #[serde(rename = "B/s")]
+    BytesPerSecond,
     /// Things.
     #[serde(rename = "1")]
     Count,
@@ -41,13 +44,22 @@ pub(super) struct Quantity {
     values: BTreeMap<String, Vec<u64>>,
 }
 
-/// Where a quarter, half and three quarters of the values lie below.
+/// What was measured of one handler, in the order of its making.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Side {
+    #[serde(flatten)]
+    pub(super) quartiles: Quartiles,
+    pub(super) values: Vec<u64>,
+}
+
+/// Where a quarter, half, three quarters, and 99 of a hundred values lie below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Quartiles {
     pub(crate) samples: usize,
     pub(crate) p25: u64,
     pub(crate) median: u64,
     pub(crate) p75: u64,
+    pub(crate) p99: u64,
 }
 
 impl Samples {
@@ -82,17 +94,17 @@ impl Samples {
 }
 
 impl Quantity {
-    /// The quartiles for `handler`, of at least `least` values.
+    /// What was measured of `handler`, at least `least` values.
     ///
     /// # Errors
-    /// When fewer were measured.
-    pub(super) fn of(&self, handler: &str, least: usize) -> Result<Quartiles> {
+    /// When there are fewer.
+    pub(super) fn of(&self, handler: &str, least: usize) -> Result<Side> {
         let values = self.values.get(handler).cloned().unwrap_or_default();
         let samples = values.len();
         if samples == 0 || samples < least {
             bail!("{} of {handler} has {samples} measurements, not {least}", self.what);
         }
-        Ok(Quartiles::of(values))
+        Ok(Side { quartiles: Quartiles::of(values.clone()), values })
     }
 }
 
@@ -106,7 +118,9 @@ impl Quartiles {
             let (low, high) = ((samples - 1) * quarter / 4, ((samples - 1) * quarter).div_ceil(4));
             values[low].midpoint(values[high])
         };
-        Self { samples, p25: at(1), median: at(2), p75: at(3) }
+        // The smallest that is not below 99 of a hundred: the greatest of all where there are few.
+        let p99 = values[(samples * 99).div_ceil(100) - 1];
+        Self { samples, p25: at(1), median: at(2), p75: at(3), p99 }
     }
 }
 
@@ -122,14 +136,21 @@ mod tests {
     fn quartiles_do_not_depend_on_the_order_of_the_values() {
         let text = [5, 1, 4, 2, 3].map(|value| line("runc", value)).join("\n");
         let samples = Samples::parse(&text).unwrap();
-        let quartiles = samples.quantities[0].of("runc", 5).unwrap();
-        assert_eq!(quartiles, Quartiles { samples: 5, p25: 2, median: 3, p75: 4 });
+        let side = samples.quantities[0].of("runc", 5).unwrap();
+        assert_eq!(side.quartiles, Quartiles { samples: 5, p25: 2, median: 3, p75: 4, p99: 5 });
+        assert_eq!(side.values, [5, 1, 4, 2, 3]);
     }
 
     #[test]
     fn the_median_of_an_even_count_lies_between_the_middle_two() {
         let text = [10, 20, 30, 100].map(|value| line("runc", value)).join("\n");
-        assert_eq!(Samples::parse(&text).unwrap().quantities[0].of("runc", 4).unwrap().median, 25);
+        assert_eq!(Samples::parse(&text).unwrap().quantities[0].of("runc", 4).unwrap().quartiles.median, 25);
+    }
+
+    #[test]
+    fn one_value_of_two_hundred_is_above_p99() {
+        assert_eq!(Quartiles::of((1..=200).collect()).p99, 198);
+        assert_eq!(Quartiles::of(vec![7]).p99, 7);
     }
 
     #[test]

@@ -26,6 +26,10 @@ func (b *bench) latencies(ctx context.Context, handlers []string, rounds int) er
 }
 
 func (b *bench) life(ctx context.Context, handler string, record recorder) error {
+	before, err := b.engine.runtimes()
+	if err != nil {
+		return err
+	}
 	pod, err := b.start(ctx, handler, record)
 	if err != nil {
 		return err
@@ -33,7 +37,17 @@ func (b *bench) life(ctx context.Context, handler string, record recorder) error
 	if err := b.exec(ctx, pod, record); err != nil {
 		return err
 	}
-	return b.end(ctx, pod, record)
+	if err := b.attach(ctx, pod, record); err != nil {
+		return err
+	}
+	if err := b.end(ctx, pod, record); err != nil {
+		return err
+	}
+	after, err := b.engine.runtimes()
+	if err != nil {
+		return err
+	}
+	return record("CPU of a pod's life", after-before)
 }
 
 func (b *bench) recorder(handler string) recorder {
@@ -43,48 +57,55 @@ func (b *bench) recorder(handler string) recorder {
 }
 
 func (b *bench) report(handler, what, unit string, value int64) error {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
 	return b.output.Encode(measurement{Handler: handler, What: what, Unit: unit, Value: value})
 }
 
-// memory reports what one pod's shim takes when it is alone, then what each takes among `count` of the same handler.
-func (b *bench) memory(ctx context.Context, handlers []string, count int) error {
+// memory reports what each pod's shim takes among each of `counts` pods of the same handler, which are in rising order, and then
+// what asking the last of these for their statistics takes.
+func (b *bench) memory(ctx context.Context, handlers []string, counts []int, statsSeconds int) error {
 	for _, handler := range handlers {
-		if err := b.memoryOf(ctx, handler, count); err != nil {
+		if err := b.memoryOf(ctx, handler, counts, statsSeconds); err != nil {
 			return fmt.Errorf("%s, memory: %w", handler, err)
 		}
 	}
 	return nil
 }
 
-func (b *bench) memoryOf(ctx context.Context, handler string, count int) (failure error) {
+func (b *bench) memoryOf(ctx context.Context, handler string, counts []int, statsSeconds int) (failure error) {
 	var pods []*pod
 	defer func() {
 		for _, pod := range pods {
 			failure = errors.Join(failure, b.end(ctx, pod, discard))
 		}
 	}()
-	for len(pods) < count {
-		pod, err := b.start(ctx, handler, discard)
-		if err != nil {
-			return err
+	for _, count := range counts {
+		for len(pods) < count {
+			pod, err := b.start(ctx, handler, discard)
+			if err != nil {
+				return err
+			}
+			pods = append(pods, pod)
+			// An exec, so that what it leaves allocated counts too.
+			if err := b.exec(ctx, pod, discard); err != nil {
+				return err
+			}
 		}
-		pods = append(pods, pod)
-		// An exec, so that what it leaves allocated counts too.
-		if err := b.exec(ctx, pod, discard); err != nil {
-			return err
-		}
-		if len(pods) == 1 {
-			if err := b.reportFootprint(handler, "1 pod", pod); err != nil {
+		for _, pod := range pods {
+			if err := b.reportFootprint(handler, among(count), pod); err != nil {
 				return err
 			}
 		}
 	}
-	for _, pod := range pods {
-		if err := b.reportFootprint(handler, fmt.Sprintf("%d pods", count), pod); err != nil {
-			return err
-		}
+	return b.stats(ctx, handler, pods, statsSeconds)
+}
+
+func among(count int) string {
+	if count == 1 {
+		return "1 pod"
 	}
-	return nil
+	return fmt.Sprintf("%d pods", count)
 }
 
 func (b *bench) reportFootprint(handler, among string, pod *pod) error {

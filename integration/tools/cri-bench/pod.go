@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -13,13 +14,20 @@ import (
 // One request may take this long before it counts as failed.
 const requestTimeout = time.Minute
 
-// The containers' process: it ends at once on SIGTERM, so that stopping measures the runtime.
-var process = []string{"sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"}
+// The cgroup of all pods.
+const podsCgroup = "/kubepods"
+
+// The containers' process: it says back what it is told, and ends at once on SIGTERM, so that stopping measures the runtime.
+var process = []string{
+	"sh", "-c", "trap 'exit 0' TERM; exec 3<&0; while read line; do echo \"$line\"; done <&3 & wait $!",
+}
 
 // bench creates pods and remembers them until they are removed.
 type bench struct {
 	runtime cri.RuntimeServiceClient
 	image   string
+	engine  engine
+	mutex   sync.Mutex // of what follows
 	output  *json.Encoder
 	pods    map[string]struct{}
 	made    int
@@ -51,14 +59,24 @@ func timed(ctx context.Context, record recorder, what string, request func(conte
 
 // start makes a pod with a running container.
 func (b *bench) start(ctx context.Context, handler string, record recorder) (*pod, error) {
-	b.made++
-	name := fmt.Sprintf("bench-%s-%d", handler, b.made)
+	made, err := b.create(ctx, handler, b.container(), record)
+	if err != nil {
+		return nil, err
+	}
+	return made, b.startContainer(ctx, made, record)
+}
+
+// create makes a pod with a container that does not run yet.
+func (b *bench) create(
+	ctx context.Context, handler string, container *cri.ContainerConfig, record recorder,
+) (*pod, error) {
+	name := b.name(handler)
 	made := &pod{config: &cri.PodSandboxConfig{
 		Metadata:     &cri.PodSandboxMetadata{Name: name, Uid: name, Namespace: "bench"},
 		Hostname:     "bench",
 		LogDirectory: "/var/log/bench/" + name,
 		Linux: &cri.LinuxPodSandboxConfig{
-			CgroupParent: "/kubepods/burstable/pod" + name,
+			CgroupParent: podsCgroup + "/burstable/pod" + name,
 			SecurityContext: &cri.LinuxSandboxSecurityContext{
 				NamespaceOptions: &cri.NamespaceOption{Pid: cri.NamespaceMode_CONTAINER},
 			},
@@ -69,7 +87,7 @@ func (b *bench) start(ctx context.Context, handler string, record recorder) (*po
 		response, err := b.runtime.RunPodSandbox(ctx, request)
 		if err == nil {
 			made.id = response.PodSandboxId
-			b.pods[made.id] = struct{}{}
+			b.remember(made.id)
 		}
 		return err
 	})
@@ -78,20 +96,34 @@ func (b *bench) start(ctx context.Context, handler string, record recorder) (*po
 	}
 	err = timed(ctx, record, "CreateContainer", func(ctx context.Context) error {
 		response, err := b.runtime.CreateContainer(ctx, &cri.CreateContainerRequest{
-			PodSandboxId: made.id, Config: b.container(), SandboxConfig: made.config,
+			PodSandboxId: made.id, Config: container, SandboxConfig: made.config,
 		})
 		if err == nil {
 			made.container = response.ContainerId
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return made, timed(ctx, record, "StartContainer", func(ctx context.Context) error {
-		_, err := b.runtime.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: made.container})
+	return made, err
+}
+
+func (b *bench) startContainer(ctx context.Context, p *pod, record recorder) error {
+	return timed(ctx, record, "StartContainer", func(ctx context.Context) error {
+		_, err := b.runtime.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: p.container})
 		return err
 	})
+}
+
+func (b *bench) name(handler string) string {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.made++
+	return fmt.Sprintf("bench-%s-%d", handler, b.made)
+}
+
+func (b *bench) remember(pod string) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.pods[pod] = struct{}{}
 }
 
 func (b *bench) container() *cri.ContainerConfig {
@@ -100,6 +132,7 @@ func (b *bench) container() *cri.ContainerConfig {
 		Image:    &cri.ImageSpec{Image: b.image},
 		Command:  process,
 		LogPath:  "main.log",
+		Stdin:    true,
 		Linux: &cri.LinuxContainerConfig{
 			Resources: &cri.LinuxContainerResources{MemoryLimitInBytes: 128 << 20, CpuShares: 512},
 			SecurityContext: &cri.LinuxContainerSecurityContext{
@@ -148,6 +181,8 @@ func (b *bench) remove(ctx context.Context, id string) error {
 	if _, err := b.runtime.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: id}); err != nil {
 		return err
 	}
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
 	delete(b.pods, id)
 	return nil
 }

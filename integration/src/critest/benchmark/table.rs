@@ -72,7 +72,8 @@ mod tests {
     use super::*;
 
     fn results(baseline: Option<&str>) -> Results {
-        let quartiles = |median: u64| Quartiles { samples: 3, p25: median / 2, median, p75: median * 2 };
+        let quartiles =
+            |median: u64| Quartiles { samples: 3, p25: median / 2, median, p75: median * 2, p99: median * 2 };
         Results {
             introduction: "medians".into(),
             baseline: baseline.map(str::to_owned),
