@@ -5,6 +5,7 @@ use crate::error::{CallContext, Error};
 use crate::proc_view::NativeViews;
 use crate::seccomp::{self, Filter, ProfileKey};
 use crate::spawn::Spawner;
+use crate::sys;
 use crate::sysinfo;
 use ballast_cgroups::Hierarchy;
 use ballast_cgroups::priority::Level;
@@ -17,7 +18,7 @@ use rustix::process::getpid;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Linux `include/uapi/linux/magic.h`.
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
@@ -39,6 +40,15 @@ pub struct Runtime {
     operator_level: Mutex<Option<Level>>,
     native_views: OnceLock<NativeViews>,
     told_of_isolation: AtomicBool,
+    device_program: Mutex<Option<DeviceProgram>>,
+}
+
+/// A device program that the kernel has verified and compiled, which takes it longer than everything else about a cgroup. The
+/// containers of a pod nearly always have the same rules.
+#[derive(Debug)]
+struct DeviceProgram {
+    instructions: Vec<u64>,
+    loaded: Arc<OwnedFd>,
 }
 
 impl Runtime {
@@ -56,6 +66,7 @@ impl Runtime {
             operator_level: Mutex::default(),
             native_views: OnceLock::new(),
             told_of_isolation: AtomicBool::new(false),
+            device_program: Mutex::default(),
         })
     }
 
@@ -107,6 +118,17 @@ impl Runtime {
 
     pub(crate) fn native_views(&self) -> &NativeViews {
         self.native_views.get_or_init(|| NativeViews::probe(Path::new("/")))
+    }
+
+    /// Loads a device program, or finds it loaded.
+    pub(crate) fn device_program(&self, instructions: &[u64]) -> Result<Arc<OwnedFd>, Errno> {
+        let mut last = self.device_program.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last.as_ref().filter(|last| last.instructions == instructions) {
+            return Ok(Arc::clone(&last.loaded));
+        }
+        let loaded = Arc::new(sys::load_device_program(instructions)?);
+        *last = Some(DeviceProgram { instructions: instructions.to_vec(), loaded: Arc::clone(&loaded) });
+        Ok(loaded)
     }
 
     /// What asks about `sysinfo` calls.

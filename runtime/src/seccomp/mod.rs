@@ -36,6 +36,7 @@ mod error;
 mod flags;
 mod key;
 mod multiplexer;
+mod packed;
 mod profile;
 mod program;
 mod table;
@@ -61,6 +62,7 @@ pub const MAX_INSTRUCTIONS: usize = 4096;
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Filter {
     /// The program, at most [`MAX_INSTRUCTIONS`] long.
+    #[serde(with = "packed")]
     pub program: Vec<Instruction>,
     /// The flags for `SECCOMP_SET_MODE_FILTER`. They hold `NEW_LISTENER` exactly when `notify` is set.
     pub flags: Flags,

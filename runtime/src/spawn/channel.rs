@@ -17,6 +17,8 @@ use std::mem::MaybeUninit;
 /// The kernel passes at most this many descriptors by one message (`SCM_MAX_FD`).
 const DESCRIPTORS_PER_MESSAGE: usize = 253;
 const HEADER_BYTES: usize = 8;
+/// Takes an answer, or the plan of an exec, at once; a page of a process that was just forked, or has just forked, is costly.
+const FIRST_READ_BYTES: usize = 4096;
 
 /// Why a message did not get across.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +128,7 @@ impl Channel {
     /// Waits for one message. `Closed` when the other side is gone, which for a process includes a successful `execve`.
     pub(crate) fn receive<T: DeserializeOwned>(&self) -> Result<(T, Vec<OwnedFd>), ChannelError> {
         let mut descriptors = Vec::new();
-        let mut buffer = vec![0; 16 * 1024];
+        let mut buffer = vec![0; FIRST_READ_BYTES];
         let mut filled = 0;
         while filled < HEADER_BYTES {
             filled += self.receive_piece(&mut buffer[filled..], &mut descriptors)?;

@@ -1,7 +1,7 @@
 //! `bpf(2)`: loads a device program and attaches it to a cgroup.
 
 use super::checked;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
 const BPF_PROG_LOAD: libc::c_long = 5;
@@ -32,13 +32,11 @@ struct AttachAttributes {
     flags: u32,
 }
 
-/// Loads `instructions` (eight bytes each, as `struct bpf_insn`) as a device program and attaches it to `cgroup`, beside
-/// programs that others attached. The program lives as long as the cgroup.
-pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, instructions: &[u64]) -> Result<(), Errno> {
-    let program = load_device_program(instructions)?;
+/// Attaches a device program to `cgroup`, beside programs that others attached. It lives as long as the cgroup.
+pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
     let attributes = AttachAttributes {
         target: cgroup.as_raw_fd().unsigned_abs(),
-        program: program.as_fd().as_raw_fd().unsigned_abs(),
+        program: program.as_raw_fd().unsigned_abs(),
         attach_type: BPF_CGROUP_DEVICE,
         flags: BPF_F_ALLOW_MULTI,
     };
@@ -49,7 +47,8 @@ pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, instructions: &[u64]
     checked(result).map(drop)
 }
 
-/// Loads a device program that is attached to nothing; it goes with the descriptor.
+/// Loads `instructions` (eight bytes each, as `struct bpf_insn`) as a device program that is attached to nothing; it goes with
+/// the descriptor and what it is attached to.
 pub(crate) fn load_device_program(instructions: &[u64]) -> Result<OwnedFd, Errno> {
     let attributes = LoadAttributes {
         program_type: BPF_PROG_TYPE_CGROUP_DEVICE,

@@ -198,7 +198,9 @@ impl Made {
             standing.establish(cgroup, &order.limits);
         }
         if let Some(program) = &order.device_program {
-            sys::attach_device_program(cgroup.as_fd(), program)
+            runtime
+                .device_program(program)
+                .and_then(|program| sys::attach_device_program(cgroup.as_fd(), program.as_fd()))
                 .call("bpf", || format!("device program of {} instructions", program.len()))?;
         }
         Ok(placeholder)
