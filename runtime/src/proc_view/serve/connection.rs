@@ -1,30 +1,18 @@
-//! One connection: receive a request, answer it.
+//! One connection: receive a request, have it answered.
 
-use super::protocol::{self, Mode, Operation, Request};
-use crate::proc_view::Texts;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use super::notice::Notices;
+use fuse_backend_rs::api::filesystem::FileSystem;
+use fuse_backend_rs::api::server::Server;
+use fuse_backend_rs::transport::{FuseBuf, FuseDevWriter, Reader};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::sync::Arc;
 
-/// `FUSE_MIN_READ_BUFFER`: with the least `max_write` no request is longer.
+/// `FUSE_MIN_READ_BUFFER` of Linux `include/uapi/linux/fuse.h`: nothing is written here, so that no request is longer.
 const REQUEST_BYTES: usize = 8192;
 
-/// A read that takes longer than this ends the connection, where the kernel can do that: an error instead of a wait.
-const TIMEOUT_S: u16 = 30;
-
-/// What is served on a connection.
-pub(super) trait FileTree {
-    /// How the kernel is to treat it.
-    const MODE: Mode;
-
-    /// Appends the answer to a request about a node.
-    fn carry_out(
-        &mut self,
-        request: &Request<'_>,
-        texts: &mut impl Texts,
-        answer: &mut Vec<u8>,
-    ) -> Result<(), Errno>;
-}
+/// A reader can ask for a megabyte at once. Memory that no answer reached is not there.
+const ANSWER_BYTES: usize = (1 << 20) + 4096;
 
 /// Memory for one request and its answer, shared by all connections of a thread.
 #[derive(Debug)]
@@ -35,7 +23,7 @@ pub(super) struct Buffers {
 
 impl Buffers {
     pub(super) fn new() -> Self {
-        Self { request: vec![0; REQUEST_BYTES], answer: Vec::new() }
+        Self { request: vec![0; REQUEST_BYTES], answer: vec![0; ANSWER_BYTES] }
     }
 }
 
@@ -43,70 +31,39 @@ impl Buffers {
 #[derive(Debug)]
 pub(super) struct Unmounted;
 
-#[derive(Debug)]
-pub(super) struct Connection<F> {
+pub(super) struct Connection<F: FileSystem + Sync> {
     fuse: Arc<OwnedFd>,
-    tree: F,
+    server: Server<F>,
 }
 
-impl<F: FileTree> Connection<F> {
-    pub(super) fn new(fuse: Arc<OwnedFd>, tree: F) -> Self {
-        Self { fuse, tree }
+impl<F: FileSystem + Sync> Connection<F> {
+    pub(super) fn new(fuse: Arc<OwnedFd>, files: F) -> Self {
+        Self { fuse, server: Server::new(files) }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fuse.as_fd()
     }
 
+    /// What tells the kernel about the files without having been asked.
+    pub(super) fn notices(&self) -> Notices {
+        Notices::new(Arc::clone(&self.fuse))
+    }
+
     /// Answers one request, if there is one.
-    pub(super) fn serve_one(
-        &mut self,
-        buffers: &mut Buffers,
-        texts: &mut impl Texts,
-    ) -> Result<(), Unmounted> {
-        match rustix::io::read(&*self.fuse, &mut *buffers.request) {
-            Ok(length) => {
-                let message = buffers.request.get(..length).unwrap_or_default();
-                self.answer(message, &mut buffers.answer, texts);
-                Ok(())
-            }
+    pub(super) fn serve_one(&self, buffers: &mut Buffers) -> Result<(), Unmounted> {
+        let length = match rustix::io::read(&*self.fuse, &mut *buffers.request) {
+            Ok(length) => length,
             // None, or one that was interrupted before it got here.
-            Err(Errno::AGAIN | Errno::INTR | Errno::NOENT) => Ok(()),
-            Err(_) => Err(Unmounted),
-        }
-    }
-
-    fn answer(&mut self, message: &[u8], answer: &mut Vec<u8>, texts: &mut impl Texts) {
-        // A message that cannot be cut apart has nobody to be answered.
-        let Some(request) = Request::parse(message) else { return };
-        if request.operation == Operation::Unanswered {
-            return;
-        }
-        protocol::begin(answer);
-        match self.carry_out(&request, texts, answer) {
-            Ok(()) => protocol::finish(answer, request.unique),
-            Err(errno) => protocol::refuse(answer, request.unique, errno),
-        }
-        // ENOENT: the reader was killed meanwhile. Any other error shows at the next read.
-        let _answered = rustix::io::write(&*self.fuse, answer);
-    }
-
-    fn carry_out(
-        &mut self,
-        request: &Request<'_>,
-        texts: &mut impl Texts,
-        answer: &mut Vec<u8>,
-    ) -> Result<(), Errno> {
-        match request.operation {
-            Operation::Init { major, .. } if major > protocol::MAJOR => protocol::put_init_version(answer),
-            Operation::Init { minor, flags, flags2, .. } => {
-                protocol::put_init(answer, minor, (flags, flags2), F::MODE, TIMEOUT_S);
-            }
-            Operation::StatFs => protocol::put_statfs(answer),
-            Operation::OpenDirectory => protocol::put_open(answer, 0, 0),
-            Operation::ReleaseDirectory => {}
-            Operation::Unanswered | Operation::Other => return Err(Errno::NOSYS),
-            _ => return self.tree.carry_out(request, texts, answer),
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOENT) => return Ok(()),
+            Err(_) => return Err(Unmounted),
+        };
+        let message = buffers.request.get_mut(..length).unwrap_or_default();
+        let request = Reader::<()>::from_fuse_buffer(FuseBuf::new(message));
+        let answer = FuseDevWriter::<()>::new(self.fuse.as_raw_fd(), &mut buffers.answer);
+        if let (Ok(request), Ok(answer)) = (request, answer) {
+            // An error is of a reader who was killed meanwhile, or of the connection, which shows at the next read.
+            let _answered = self.server.handle_message(request, answer.into(), None, None);
         }
         Ok(())
     }

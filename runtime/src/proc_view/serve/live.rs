@@ -1,10 +1,14 @@
 //! Files whose text is made for every reader: one directory, every `read(2)` from the start a new text.
 
-use super::connection::FileTree;
+use super::attributes::{Attributes, FOREVER, Kind, ROOT};
 use super::handles::{Handles, Piece, part};
-use super::protocol::{self, Attributes, DirectoryEntry, Kind, Mode, Operation, Request};
 use crate::proc_view::{Texts, ViewFile};
+use fuse_backend_rs::abi::fuse_abi::{FsOptions, OpenOptions, stat64};
+use fuse_backend_rs::api::filesystem::{Context, DirEntry, Entry, FileSystem, ZeroCopyWriter};
 use rustix::io::Errno;
+use std::ffi::CStr;
+use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The size that every file is said to have. That of a text is known when it is made; with 0, as the kernel's own files below
@@ -17,91 +21,162 @@ const FIRST_FILE_NODE: u64 = 2;
 
 /// The directory and its open files.
 #[derive(Debug)]
-pub(super) struct LiveFiles {
-    handles: Handles,
+pub(super) struct LiveFiles<T> {
     /// When it was mounted.
     since: Duration,
+    /// Of one thread; the trait is made for many.
+    reading: Mutex<Reading<T>>,
+}
+
+#[derive(Debug)]
+struct Reading<T> {
+    handles: Handles,
+    texts: T,
     text: Vec<u8>,
 }
 
-impl LiveFiles {
-    pub(super) fn new() -> Self {
+impl<T: Texts> LiveFiles<T> {
+    pub(super) fn new(texts: T) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { handles: Handles::default(), since: Duration::from_secs(since.as_secs()), text: Vec::new() }
+        let reading = Reading { handles: Handles::default(), texts, text: Vec::new() };
+        Self { since: Duration::from_secs(since.as_secs()), reading: Mutex::new(reading) }
+    }
+
+    fn reading<R>(&self, step: impl FnOnce(&mut Reading<T>) -> R) -> R {
+        step(&mut self.reading.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Names and attributes do not change.
     fn attributes(&self, file: Option<ViewFile>) -> Attributes {
         let (id, kind) = match file {
-            Some(file) => (node_of(file), kind_of(file)),
-            None => (protocol::ROOT, Kind::Directory),
+            Some(file) => (node_of(file), Kind::File { mode: file.mode(), size: SHOWN_BYTES }),
+            None => (ROOT, Kind::Directory),
         };
-        Attributes { id, kind, changed: self.since, valid_s: protocol::FOREVER_S }
+        Attributes { id, kind, changed: self.since, valid: FOREVER }
     }
 
-    fn read(
-        &mut self,
-        (file, handle): (ViewFile, u64),
-        offset: u64,
-        size: u32,
-        texts: &mut impl Texts,
-        answer: &mut Vec<u8>,
-    ) -> Result<(), Errno> {
-        let offset = usize::try_from(offset).map_err(|_| Errno::INVAL)?;
-        let size = usize::try_from(size).map_err(|_| Errno::INVAL)?;
-        if let Piece::Known(piece) = self.handles.piece(handle, offset, size) {
-            answer.extend_from_slice(piece);
-            return Ok(());
-        }
-        self.text.clear();
-        texts.write(file, &mut self.text)?;
-        self.handles.shown(handle, &self.text, offset, size);
-        answer.extend_from_slice(part(&self.text, offset, size));
-        Ok(())
+    /// The entries of the directory from an offset on.
+    fn entries(&self, offset: u64) -> impl Iterator<Item = (DirEntry<'static>, Attributes)> {
+        let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
+        files().zip(1..).skip(skipped).map(|(file, next_offset)| {
+            let attributes = self.attributes(Some(file));
+            let type_ = attributes.kind.entry_type();
+            let name = file.name().as_bytes();
+            (DirEntry { ino: attributes.id, offset: next_offset, type_, name }, attributes)
+        })
     }
 }
 
-impl FileTree for LiveFiles {
-    const MODE: Mode = Mode::Live;
-
-    fn carry_out(
-        &mut self,
-        request: &Request<'_>,
-        texts: &mut impl Texts,
-        answer: &mut Vec<u8>,
-    ) -> Result<(), Errno> {
-        match request.operation {
-            Operation::Lookup { name } => {
-                let file = files().find(|file| file.name().as_bytes() == name);
-                let file = file.filter(|_| request.node == protocol::ROOT).ok_or(Errno::NOENT)?;
-                protocol::put_entry(answer, &self.attributes(Some(file)), protocol::FOREVER_S);
-            }
-            Operation::GetAttributes => {
-                protocol::put_attributes(answer, &self.attributes(file_of(request.node)));
-            }
-            Operation::Open => {
-                file_of(request.node).ok_or(Errno::ISDIR)?;
-                let flags = protocol::OPEN_DIRECT_IO | protocol::OPEN_NO_FLUSH;
-                protocol::put_open(answer, self.handles.open(), flags);
-            }
-            // For sendfile(2) and splice(2), which bypass FOPEN_DIRECT_IO: of a kept page they would show an old text, cut
-            // to the length of another. Their users read(2) then.
-            Operation::Read { is_for_page_cache: true, .. } => return Err(Errno::INVAL),
-            Operation::Read { handle, offset, size, .. } => {
-                let file = file_of(request.node).ok_or(Errno::ISDIR)?;
-                return self.read((file, handle), offset, size, texts, answer);
-            }
-            Operation::Release { handle } => self.handles.release(handle),
-            Operation::ReadDirectory { offset, size } => {
-                // Until one does not fit.
-                let _all = entries(offset).all(|(_, entry)| entry.put(answer, size));
-            }
-            Operation::ReadDirectoryPlus { offset, size } => {
-                let _all = entries(offset)
-                    .all(|(file, entry)| entry.put_with_entry(answer, size, &self.attributes(Some(file))));
-            }
-            _ => return Err(Errno::NOSYS),
+impl<T: Texts> Reading<T> {
+    fn piece(&mut self, file: ViewFile, handle: u64, offset: usize, size: usize) -> Result<&[u8], Errno> {
+        if let Piece::Anew = self.handles.piece(handle, offset, size) {
+            self.text.clear();
+            self.texts.write(file, &mut self.text)?;
+            self.handles.shown(handle, &self.text, offset, size);
+            return Ok(part(&self.text, offset, size));
         }
+        match self.handles.piece(handle, offset, size) {
+            Piece::Known(piece) => Ok(piece),
+            Piece::Anew => Ok(&[]),
+        }
+    }
+}
+
+impl<T: Texts> FileSystem for LiveFiles<T> {
+    type Inode = u64;
+    type Handle = u64;
+
+    /// Listing the directory looks all its files up at once.
+    fn init(&self, _capable: FsOptions) -> io::Result<FsOptions> {
+        Ok(FsOptions::DO_READDIRPLUS)
+    }
+
+    fn lookup(&self, _: &Context, parent: u64, name: &CStr) -> io::Result<Entry> {
+        let file = files().find(|file| file.name().as_bytes() == name.to_bytes());
+        let file = file.filter(|_| parent == ROOT).ok_or(Errno::NOENT)?;
+        Ok(self.attributes(Some(file)).entry(FOREVER))
+    }
+
+    fn getattr(&self, _: &Context, node: u64, _handle: Option<u64>) -> io::Result<(stat64, Duration)> {
+        Ok((self.attributes(file_of(node)).stat(), FOREVER))
+    }
+
+    /// Every `read(2)` is a request, so a descriptor that is read again from its start sees new numbers.
+    fn open(
+        &self,
+        _: &Context,
+        node: u64,
+        _flags: u32,
+        _fuse_flags: u32,
+    ) -> io::Result<(Option<u64>, OpenOptions, Option<u32>)> {
+        file_of(node).ok_or(Errno::ISDIR)?;
+        Ok((Some(self.reading(|reading| reading.handles.open())), OpenOptions::DIRECT_IO, None))
+    }
+
+    fn read(
+        &self,
+        _: &Context,
+        node: u64,
+        handle: u64,
+        answer: &mut dyn ZeroCopyWriter,
+        size: u32,
+        offset: u64,
+        reader: Option<u64>,
+        _flags: u32,
+    ) -> io::Result<usize> {
+        // Nobody reads: the kernel wants pages to keep, for sendfile(2) and splice(2), which bypass direct I/O. Of a kept page
+        // they would show an old text, cut to the length of another. Their users read(2) then.
+        reader.ok_or(Errno::INVAL)?;
+        let file = file_of(node).ok_or(Errno::ISDIR)?;
+        let offset = usize::try_from(offset).map_err(|_| Errno::INVAL)?;
+        let size = usize::try_from(size).map_err(|_| Errno::INVAL)?;
+        self.reading(|reading| {
+            let piece = reading.piece(file, handle, offset, size)?;
+            answer.write_all(piece)?;
+            Ok(piece.len())
+        })
+    }
+
+    fn release(
+        &self,
+        _: &Context,
+        _node: u64,
+        _flags: u32,
+        handle: u64,
+        _flush: bool,
+        _flock_release: bool,
+        _lock_owner: Option<u64>,
+    ) -> io::Result<()> {
+        self.reading(|reading| reading.handles.release(handle));
+        Ok(())
+    }
+
+    fn readdir(
+        &self,
+        _: &Context,
+        _node: u64,
+        _handle: u64,
+        _size: u32,
+        offset: u64,
+        add_entry: &mut dyn FnMut(DirEntry<'_>) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        // Until one does not fit.
+        let _all = self.entries(offset).all(|(entry, _)| matches!(add_entry(entry), Ok(1..)));
+        Ok(())
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Context,
+        _node: u64,
+        _handle: u64,
+        _size: u32,
+        offset: u64,
+        add_entry: &mut dyn FnMut(DirEntry<'_>, Entry) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let mut entries = self.entries(offset);
+        let _all =
+            entries.all(|(entry, attributes)| matches!(add_entry(entry, attributes.entry(FOREVER)), Ok(1..)));
         Ok(())
     }
 }
@@ -109,18 +184,6 @@ impl FileTree for LiveFiles {
 /// The files of the directory.
 fn files() -> impl Iterator<Item = ViewFile> {
     ViewFile::ALL.into_iter().filter(|file| !file.is_lasting())
-}
-
-/// The files from an offset on.
-fn entries(offset: u64) -> impl Iterator<Item = (ViewFile, DirectoryEntry<'static>)> {
-    let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
-    files().zip(1..).skip(skipped).map(|(file, next_offset)| {
-        (file, DirectoryEntry { id: node_of(file), kind: kind_of(file), next_offset, name: file.name() })
-    })
-}
-
-const fn kind_of(file: ViewFile) -> Kind {
-    Kind::File { mode: file.mode(), size: SHOWN_BYTES }
 }
 
 /// The node id of a file.

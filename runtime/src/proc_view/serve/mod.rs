@@ -6,20 +6,23 @@
 //! keeps. The thread ends, and readers get an error at once, when the server is dropped or its process dies; it ends as well
 //! when the last mount is gone. Must not know what is in the texts.
 
+mod attributes;
 mod connection;
 mod handles;
 mod lasting;
 mod live;
 mod mount;
-mod protocol;
+mod notice;
 
 use super::Texts;
 use crate::error::{CallContext, CallError};
 use connection::{Buffers, Connection, Unmounted};
+use fuse_backend_rs::api::filesystem::FileSystem;
 use lasting::LastingFiles;
 pub(crate) use lasting::{CPU_INFO, CPUS};
 use live::LiveFiles;
 pub(crate) use mount::FuseMount;
+use notice::Notices;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -42,22 +45,23 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Server {
     stop: Arc<OwnedFd>,
-    lasting: Option<Arc<OwnedFd>>,
+    lasting: Option<Notices>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     /// Serves on a thread of its own.
-    pub(crate) fn start(connections: Connections, texts: impl Texts) -> Result<Self, CallError> {
+    pub(crate) fn start(connections: Connections, texts: impl Texts + Clone) -> Result<Self, CallError> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).call("eventfd", String::new)?);
+        let live = connections.live.map(Arc::new);
         let lasting = connections.lasting.map(Arc::new);
         let mut service = Service {
             stopped: Arc::clone(&stop),
-            live: connections.live.map(|fuse| Connection::new(Arc::new(fuse), LiveFiles::new())),
-            lasting: lasting.clone().map(|fuse| Connection::new(fuse, LastingFiles::new())),
-            texts,
+            live: live.map(|fuse| Connection::new(fuse, LiveFiles::new(texts.clone()))),
+            lasting: lasting.map(|fuse| Connection::new(fuse, LastingFiles::new(texts))),
             buffers: Buffers::new(),
         };
+        let lasting = service.lasting.as_ref().map(Connection::notices);
         let thread = std::thread::Builder::new()
             .name("proc-view".into())
             .stack_size(STACK_BYTES)
@@ -70,10 +74,8 @@ impl Server {
     /// Has the kernel drop what it keeps. Never called by the thread that serves: a reader who waits for an answer holds what
     /// this waits for.
     pub(crate) fn invalidate(&self) {
-        let Some(fuse) = &self.lasting else { return };
-        for message in lasting::invalidations() {
-            // ENOENT: nobody has looked at it.
-            let _dropped = rustix::io::write(&**fuse, &message);
+        if let Some(notices) = &self.lasting {
+            lasting::invalidate(notices);
         }
     }
 }
@@ -96,11 +98,10 @@ enum End {
 }
 
 /// What the thread has.
-struct Service<T> {
+struct Service<T: Texts> {
     stopped: Arc<OwnedFd>,
-    live: Option<Connection<LiveFiles>>,
-    lasting: Option<Connection<LastingFiles>>,
-    texts: T,
+    live: Option<Connection<LiveFiles<T>>>,
+    lasting: Option<Connection<LastingFiles<T>>>,
     buffers: Buffers,
 }
 
@@ -121,22 +122,18 @@ impl<T: Texts> Service<T> {
             return Err(End::Nothing);
         }
         if live {
-            serve_one(&mut self.live, &mut self.buffers, &mut self.texts);
+            serve_one(&mut self.live, &mut self.buffers);
         }
         if lasting {
-            serve_one(&mut self.lasting, &mut self.buffers, &mut self.texts);
+            serve_one(&mut self.lasting, &mut self.buffers);
         }
         if self.live.is_none() && self.lasting.is_none() { Err(End::Nothing) } else { Ok(()) }
     }
 }
 
 /// Answers one request; a connection that is over is given up.
-fn serve_one<F: connection::FileTree>(
-    connection: &mut Option<Connection<F>>,
-    buffers: &mut Buffers,
-    texts: &mut impl Texts,
-) {
-    if let Some(Err(Unmounted)) = connection.as_mut().map(|open| open.serve_one(buffers, texts)) {
+fn serve_one<F: FileSystem + Sync>(connection: &mut Option<Connection<F>>, buffers: &mut Buffers) {
+    if let Some(Err(Unmounted)) = connection.as_ref().map(|open| open.serve_one(buffers)) {
         *connection = None;
     }
 }

@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Texts that count how often they were made, for as many CPUs as a test says.
+#[derive(Clone)]
 struct Counting {
-    made: u32,
+    made: Arc<AtomicU32>,
     cpus: Arc<AtomicU32>,
     /// How often anything was asked for.
     asked: Arc<AtomicU32>,
@@ -18,11 +19,11 @@ struct Counting {
 
 impl Texts for Counting {
     fn write(&mut self, file: ViewFile, out: &mut Vec<u8>) -> Result<(), Errno> {
-        self.made += 1;
-        let mut text = format!("{} {}\n", file.name(), self.made);
+        let made = self.made.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut text = format!("{} {made}\n", file.name());
         if file == ViewFile::VmStat {
             for line in 0..1000 {
-                writeln!(text, "line {line} of {}", self.made).unwrap();
+                writeln!(text, "line {line} of {made}").unwrap();
             }
         }
         if file == ViewFile::Swaps {
@@ -58,7 +59,7 @@ fn mounted() -> Option<FuseMount> {
 fn served() -> Option<(FuseMount, Server)> {
     let mount = mounted()?;
     let live = Some(mount.connection.try_clone().unwrap());
-    let texts = Counting { made: 0, cpus: Arc::default(), asked: Arc::default() };
+    let texts = Counting { made: Arc::default(), cpus: Arc::default(), asked: Arc::default() };
     Some((mount, Server::start(Connections { live, lasting: None }, texts).unwrap()))
 }
 
@@ -67,7 +68,7 @@ fn lasting(cpus: u32) -> Option<(FuseMount, Server, Arc<AtomicU32>)> {
     let mount = mounted()?;
     let lasting = Some(mount.connection.try_clone().unwrap());
     let cpus = Arc::new(AtomicU32::new(cpus));
-    let texts = Counting { made: 0, cpus: Arc::clone(&cpus), asked: Arc::default() };
+    let texts = Counting { made: Arc::default(), cpus: Arc::clone(&cpus), asked: Arc::default() };
     Some((mount, Server::start(Connections { live: None, lasting }, texts).unwrap(), cpus))
 }
 
@@ -216,7 +217,7 @@ fn what_lasts_is_asked_for_once_and_again_after_an_update() {
 fn readers_of_what_lasts_are_served_by_the_kernel() {
     let Some(mount) = mounted() else { return };
     let lasting = Some(mount.connection.try_clone().unwrap());
-    let texts = Counting { made: 0, cpus: Arc::new(AtomicU32::new(4)), asked: Arc::default() };
+    let texts = Counting { made: Arc::default(), cpus: Arc::new(AtomicU32::new(4)), asked: Arc::default() };
     let asked = Arc::clone(&texts.asked);
     let _server = Server::start(Connections { live: None, lasting }, texts).unwrap();
     for _ in 0..10_000 {
@@ -285,7 +286,7 @@ fn both_mounts_are_served_until_the_last_is_gone() {
     let (Some(first), Some(second)) = (mounted(), mounted()) else { return };
     let (live, live_tree) = first.into_parts();
     let connections = Connections { live: Some(live), lasting: Some(second.connection.try_clone().unwrap()) };
-    let texts = Counting { made: 0, cpus: Arc::new(AtomicU32::new(2)), asked: Arc::default() };
+    let texts = Counting { made: Arc::default(), cpus: Arc::new(AtomicU32::new(2)), asked: Arc::default() };
     let mut server = Server::start(connections, texts).unwrap();
     drop(live_tree);
     assert_eq!(content(&second, "cpu/online"), "0-1\n");

@@ -9,18 +9,23 @@
 mod host;
 mod node;
 
-use super::connection::FileTree;
+use super::attributes::{Attributes, FOREVER, Kind};
 use super::handles::part;
-use super::protocol::{self, Attributes, DirectoryEntry, Kind, Mode, Operation, Request};
+use super::notice::Notices;
 use crate::proc_view::render::{CPU_TOPOLOGY, CpuTopology, no_cpus};
 use crate::proc_view::{ShownCpus, Texts, ViewFile};
+use fuse_backend_rs::abi::fuse_abi::{FsOptions, OpenOptions, stat64};
+use fuse_backend_rs::api::filesystem::{Context, DirEntry, Entry, FileSystem, ZeroCopyWriter};
 use host::HostCpuDirectory;
 use node::{CACHE_FILES, MACHINE_FILES, MachineFile, Node};
 use rustix::io::Errno;
+use std::ffi::CStr;
+use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long the kernel believes what can change.
-const VALID_S: u64 = 1;
+const VALID: Duration = Duration::from_secs(1);
 
 /// A cache of this level and above is shared by all CPUs, as there is one socket; one below belongs to one CPU.
 const SHARED_CACHE_LEVEL: u32 = 3;
@@ -31,40 +36,59 @@ pub(crate) const CPUS: &str = "cpu";
 
 /// The tree.
 #[derive(Debug)]
-pub(super) struct LastingFiles {
-    /// What the files were last made from, and since when that is so.
-    cpus: Option<ShownCpus>,
+pub(super) struct LastingFiles<T>(
+    /// Of one thread; the trait is made for many.
+    Mutex<Made<T>>,
+);
+
+/// What the files were last made from, and of.
+#[derive(Debug)]
+struct Made<T> {
+    texts: T,
+    /// Since when it is so.
     changed: Duration,
+    cpus: Option<ShownCpus>,
     /// Made for its first reader; what it is made of is costly on large machines.
     cpuinfo: Option<Box<[u8]>>,
     host: HostCpuDirectory,
     text: Vec<u8>,
 }
 
-/// The messages that have the kernel ask again for what an update can have changed.
-pub(super) fn invalidations() -> impl Iterator<Item = Vec<u8>> {
+/// Has the kernel ask again for what an update can have changed.
+pub(super) fn invalidate(notices: &Notices) {
     let lists = ViewFile::ALL.into_iter().filter(|file| is_list(*file)).map(Node::List);
-    [Node::CpuInfo, Node::Cpus].into_iter().chain(lists).map(|node| protocol::invalidation(node.id()))
+    for node in [Node::CpuInfo, Node::Cpus].into_iter().chain(lists) {
+        notices.invalidate(node.id());
+    }
 }
 
 fn is_list(file: ViewFile) -> bool {
     file.is_lasting() && file != ViewFile::CpuInfo
 }
 
-impl LastingFiles {
-    pub(super) fn new() -> Self {
-        Self {
-            cpus: None,
+impl<T: Texts> LastingFiles<T> {
+    pub(super) fn new(texts: T) -> Self {
+        Self(Mutex::new(Made {
+            texts,
             changed: Duration::ZERO,
+            cpus: None,
             cpuinfo: None,
             host: HostCpuDirectory::default(),
             text: Vec::new(),
-        }
+        }))
     }
 
+    /// Takes a step about a node.
+    fn with<R>(&self, node: u64, step: impl FnOnce(&mut Made<T>, Node) -> Result<R, Errno>) -> io::Result<R> {
+        let node = Node::of(node).ok_or(Errno::NOENT)?;
+        Ok(step(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), node)?)
+    }
+}
+
+impl<T: Texts> Made<T> {
     /// Looks at the CPUs, and returns their number.
-    fn look(&mut self, texts: &mut impl Texts) -> Result<u32, Errno> {
-        let cpus = texts.cpus()?;
+    fn look(&mut self) -> Result<u32, Errno> {
+        let cpus = self.texts.cpus()?;
         let count = cpus.count;
         if self.cpus.as_ref() != Some(&cpus) {
             self.cpus = Some(cpus);
@@ -74,25 +98,25 @@ impl LastingFiles {
         Ok(count)
     }
 
-    fn attributes(&mut self, node: Node, texts: &mut impl Texts) -> Result<Attributes, Errno> {
-        let (kind, valid_s) = if node.is_directory() {
-            self.existing(node, texts)?;
-            (Kind::Directory, protocol::FOREVER_S)
+    fn attributes(&mut self, node: Node) -> Result<Attributes, Errno> {
+        let (kind, valid) = if node.is_directory() {
+            self.existing(node)?;
+            (Kind::Directory, FOREVER)
         } else {
-            let size = u64::try_from(self.text(node, texts)?.len()).unwrap_or_default();
-            (Kind::File { mode: 0o444, size }, VALID_S)
+            let size = u64::try_from(self.text(node)?.len()).unwrap_or_default();
+            (Kind::File { mode: 0o444, size }, VALID)
         };
-        Ok(Attributes { id: node.id(), kind, changed: self.changed, valid_s })
+        Ok(Attributes { id: node.id(), kind, changed: self.changed, valid })
     }
 
     /// The number of CPUs, if the node is there with so many.
-    fn existing(&mut self, node: Node, texts: &mut impl Texts) -> Result<u32, Errno> {
-        let count = self.look(texts)?;
+    fn existing(&mut self, node: Node) -> Result<u32, Errno> {
+        let count = self.look()?;
         if node.cpu().is_some_and(|cpu| cpu >= count) { Err(Errno::NOENT) } else { Ok(count) }
     }
 
-    fn text(&mut self, node: Node, texts: &mut impl Texts) -> Result<&[u8], Errno> {
-        let count = self.existing(node, texts)?;
+    fn text(&mut self, node: Node) -> Result<&[u8], Errno> {
+        let count = self.existing(node)?;
         self.text.clear();
         let out = &mut self.text;
         match node {
@@ -100,13 +124,13 @@ impl LastingFiles {
                 let cpuinfo = match &mut self.cpuinfo {
                     Some(made) => made,
                     unmade => {
-                        texts.write(ViewFile::CpuInfo, out)?;
+                        self.texts.write(ViewFile::CpuInfo, out)?;
                         unmade.insert(out.as_slice().into())
                     }
                 };
                 return Ok(cpuinfo);
             }
-            Node::List(file) => texts.write(file, out)?,
+            Node::List(file) => self.texts.write(file, out)?,
             Node::Machine(file) => match MACHINE_FILES.get(usize::from(file)).ok_or(Errno::NOENT)? {
                 (_, MachineFile::NoCpus) => no_cpus(out),
                 (name, MachineFile::Host) => self.host.read(name, out)?,
@@ -132,8 +156,8 @@ impl LastingFiles {
     }
 
     /// What is in a directory.
-    fn children(&mut self, node: Node, texts: &mut impl Texts) -> Result<Vec<(String, Node)>, Errno> {
-        let count = self.existing(node, texts)?;
+    fn children(&mut self, node: Node) -> Result<Vec<(String, Node)>, Errno> {
+        let count = self.existing(node)?;
         let named = |name: &str, node| (name.to_owned(), node);
         Ok(match node {
             Node::Root => vec![named(CPU_INFO, Node::CpuInfo), named(CPUS, Node::Cpus)],
@@ -173,55 +197,89 @@ impl LastingFiles {
         })
     }
 
-    fn look_up(&mut self, parent: Node, name: &[u8], texts: &mut impl Texts) -> Result<Node, Errno> {
-        let children = self.children(parent, texts)?;
+    fn look_up(&mut self, parent: Node, name: &[u8]) -> Result<Node, Errno> {
+        let children = self.children(parent)?;
         let found = children.into_iter().find(|(child, _)| child.as_bytes() == name);
         found.map(|(_, node)| node).ok_or(Errno::NOENT)
     }
 }
 
-impl FileTree for LastingFiles {
-    const MODE: Mode = Mode::Lasting;
+impl<T: Texts> FileSystem for LastingFiles<T> {
+    type Inode = u64;
+    type Handle = u64;
 
-    fn carry_out(
-        &mut self,
-        request: &Request<'_>,
-        texts: &mut impl Texts,
-        answer: &mut Vec<u8>,
-    ) -> Result<(), Errno> {
-        let node = Node::of(request.node).ok_or(Errno::NOENT)?;
-        match request.operation {
-            Operation::Lookup { name } => {
-                let child = self.look_up(node, name, texts)?;
-                let attributes = self.attributes(child, texts)?;
-                // A CPU's directory goes with the CPU, any other name stays.
-                let valid_s = if matches!(child, Node::Cpu(_)) { VALID_S } else { protocol::FOREVER_S };
-                protocol::put_entry(answer, &attributes, valid_s);
-            }
-            Operation::GetAttributes => {
-                protocol::put_attributes(answer, &self.attributes(node, texts)?);
-            }
-            Operation::Read { offset, size, .. } => {
-                let offset = usize::try_from(offset).map_err(|_| Errno::INVAL)?;
-                let size = usize::try_from(size).map_err(|_| Errno::INVAL)?;
-                answer.extend_from_slice(part(self.text(node, texts)?, offset, size));
-            }
-            Operation::ReadDirectory { offset, size } => {
-                let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
-                let children = self.children(node, texts)?;
-                // Until one does not fit.
-                let _all = children.iter().zip(1..).skip(skipped).all(|((name, child), next_offset)| {
-                    let kind = if child.is_directory() {
-                        Kind::Directory
-                    } else {
-                        Kind::File { mode: 0o444, size: 0 }
-                    };
-                    DirectoryEntry { id: child.id(), kind, next_offset, name }.put(answer, size)
-                });
-            }
-            // `Open` among them: the kernel takes it for granted from then on.
-            _ => return Err(Errno::NOSYS),
-        }
-        Ok(())
+    /// What is kept is dropped when attributes that were asked for again have another time or size.
+    fn init(&self, _capable: FsOptions) -> io::Result<FsOptions> {
+        Ok(FsOptions::AUTO_INVAL_DATA | FsOptions::ZERO_MESSAGE_OPEN)
+    }
+
+    fn lookup(&self, _: &Context, parent: u64, name: &CStr) -> io::Result<Entry> {
+        self.with(parent, |made, parent| {
+            let child = made.look_up(parent, name.to_bytes())?;
+            // A CPU's directory goes with the CPU, any other name stays.
+            let valid = if matches!(child, Node::Cpu(_)) { VALID } else { FOREVER };
+            Ok(made.attributes(child)?.entry(valid))
+        })
+    }
+
+    fn getattr(&self, _: &Context, node: u64, _handle: Option<u64>) -> io::Result<(stat64, Duration)> {
+        self.with(node, |made, node| {
+            made.attributes(node).map(|attributes| (attributes.stat(), attributes.valid))
+        })
+    }
+
+    /// Granted, and the kernel need not ask again.
+    fn open(
+        &self,
+        _: &Context,
+        _node: u64,
+        _flags: u32,
+        _fuse_flags: u32,
+    ) -> io::Result<(Option<u64>, OpenOptions, Option<u32>)> {
+        Err(Errno::NOSYS.into())
+    }
+
+    fn read(
+        &self,
+        _: &Context,
+        node: u64,
+        _handle: u64,
+        answer: &mut dyn ZeroCopyWriter,
+        size: u32,
+        offset: u64,
+        _lock_owner: Option<u64>,
+        _flags: u32,
+    ) -> io::Result<usize> {
+        self.with(node, |made, node| {
+            let offset = usize::try_from(offset).map_err(|_| Errno::INVAL)?;
+            let size = usize::try_from(size).map_err(|_| Errno::INVAL)?;
+            let piece = part(made.text(node)?, offset, size);
+            answer.write_all(piece).map_err(|_| Errno::IO)?;
+            Ok(piece.len())
+        })
+    }
+
+    fn readdir(
+        &self,
+        _: &Context,
+        node: u64,
+        _handle: u64,
+        _size: u32,
+        offset: u64,
+        add_entry: &mut dyn FnMut(DirEntry<'_>) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        self.with(node, |made, node| {
+            let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
+            let children = made.children(node)?;
+            // Until one does not fit.
+            let _all = children.iter().zip(1..).skip(skipped).all(|((name, child), offset)| {
+                let kind =
+                    if child.is_directory() { Kind::Directory } else { Kind::File { mode: 0o444, size: 0 } };
+                let type_ = kind.entry_type();
+                let entry = DirEntry { ino: child.id(), offset, type_, name: name.as_bytes() };
+                matches!(add_entry(entry), Ok(1..))
+            });
+            Ok(())
+        })
     }
 }

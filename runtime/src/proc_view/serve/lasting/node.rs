@@ -71,7 +71,7 @@ impl Node {
     /// Its id: kind, what is counted within it, the CPU.
     pub(super) fn id(self) -> u64 {
         let (kind, first, second, cpu) = match self {
-            Self::Root => return super::super::protocol::ROOT,
+            Self::Root => return super::super::attributes::ROOT,
             Self::CpuInfo => (2, 0, 0, 0),
             Self::Cpus => (3, 0, 0, 0),
             Self::List(file) => (4, position(&ViewFile::ALL, &file), 0, 0),
