@@ -123,7 +123,9 @@ fn an_idle_container_takes_updates_of_its_weight() {
     let mut fitted = update.clone();
     cgroup.fit_priority(&mut fitted).unwrap();
     cgroup.update(&fitted).unwrap();
-    ask(&cgroup, None, &at(Level::OFFLINE));
+    let pod_place = PodPlace::of(cgroup.path());
+    let lock = || LevelsLock::take(Path::new("/run"));
+    cgroup.apply_priority(pod_place.as_ref(), None, &at(Level::OFFLINE), Some(&update), lock).unwrap();
     assert_eq!(
         (content(&cgroup, "cpu.idle"), content(&cgroup, "cpu.max")),
         ("1".into(), "40000 100000".into())

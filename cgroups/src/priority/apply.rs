@@ -3,10 +3,11 @@
 
 use super::backend::{Ask, Here, Setting};
 use super::files::Files;
+use super::fit::Sent;
 use super::ledger::{Followers, Ledger};
 use super::level::Level;
 use super::note::{self, ContainerNote};
-use super::plan::{Choice, Chosen, Rejected, Taken, plan};
+use super::plan::{Choice, Chosen, Rejected, plan};
 use super::pod::{Asked, Settled, settle_pod};
 use super::probe::Probe;
 use super::report::{Entry, FileValue, Outcome, Reason, Report};
@@ -21,20 +22,22 @@ pub(super) struct Target<'a> {
     pub(super) pod: Option<&'a str>,
 }
 
-/// Brings a container, and its pod's cgroup, in line with what is asked. `taken` is what the container's limits set; `None` when they
+/// Brings a container, and its pod's cgroup, in line with what is asked. `sent` is what the container's limits say; `None` when they
 /// are as they were.
 pub(super) fn apply(
     files: &dyn Files,
     target: Target<'_>,
     pod_level: Option<Level>,
     request: &Request,
-    taken: Option<Taken>,
+    sent: Option<Sent>,
 ) -> Result<Report> {
     let known: Option<ContainerNote> = note::read(files, target.container)?;
     let is_known = known.is_some();
     let mut note = known.unwrap_or_default();
     note.request = request.clone();
-    note.taken = taken.unwrap_or(note.taken);
+    if let Some(sent) = sent {
+        note.listen_to(sent);
+    }
     if is_known || !request.is_empty() {
         // First of all: the pod's level follows from its containers' notes.
         note::write(files, target.container, &note)?;

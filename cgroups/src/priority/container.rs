@@ -1,7 +1,7 @@
 //! Priorities of a container's cgroup on this machine: the calls of this directory for the rest of the world.
 
 use super::apply::{Target, apply};
-use super::fit::{fit, taken_by};
+use super::fit::{Sent, fit};
 use super::level::Level;
 use super::live::Live;
 use super::node_report::NodeReport;
@@ -21,7 +21,8 @@ impl Cgroup {
     /// asked for the pod: the higher one of `pod_level` and what single containers ask for.
     ///
     /// To be called when the limits are applied, and before the first process enters: what is made in a cgroup inherits from it. `limits`
-    /// are what was just applied; `None` when they are as they were. `place` is `None` for a container that is in no pod of kubelet's;
+    /// are what was asked for, as it was before [`Self::fit_priority`]; `None` when they are as they were, also after an update that was
+    /// refused. `place` is `None` for a container that is in no pod of kubelet's;
     /// then only its own files are written. The lock is taken for pods, whose containers come and go at the same time.
     ///
     /// A knob that cannot be had is no error but an entry of the report.
@@ -39,7 +40,7 @@ impl Cgroup {
     ) -> Result<Report> {
         let _lock = place.map(|_| lock()).transpose()?;
         let target = Target { container: self.path.relative(), pod: place.map(PodPlace::pod) };
-        apply(&self.live(), target, pod_level, request, limits.map(taken_by))
+        apply(&self.live(), target, pod_level, request, limits.map(Sent::by))
     }
 
     /// Prepares for `limits` to be written while a priority is in force: takes `cpu.weight` out of them, from which

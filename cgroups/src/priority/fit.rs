@@ -9,8 +9,22 @@ use super::slot::Slot;
 use crate::error::Result;
 use crate::limits::Limits;
 
+/// What a container's limits say about files that a priority writes, too.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) taken: Taken,
+    /// `cpu.weight`; `None` when it stays as it was.
+    pub(super) cpu_weight: Option<u64>,
+}
+
+impl Sent {
+    pub(super) fn by(limits: &Limits) -> Self {
+        Self { taken: taken_by(limits), cpu_weight: take_weight(&mut limits.clone()) }
+    }
+}
+
 /// The slots that `limits` set by themselves.
-pub(super) fn taken_by(limits: &Limits) -> Taken {
+fn taken_by(limits: &Limits) -> Taken {
     let mut taken = Taken::new();
     for file in limits.unified.iter().filter(|file| file.name != "cpu.weight") {
         match file.name.as_str() {
@@ -64,10 +78,8 @@ pub(super) fn fit(files: &dyn Files, container: &str, limits: &mut Limits) -> Re
     }
     // What could not be given back stays known.
     note.held = [ledger.held, kept].concat();
-    if let Some(share) = note.held.iter_mut().find(|held| held.slot == Slot::CpuShare)
-        && let Some(weight) = take_weight(limits)
-    {
-        share.before = weight.to_string();
+    if note.held.iter().any(|held| held.slot == Slot::CpuShare) {
+        take_weight(limits);
     }
     note::write(files, container, &note)
 }

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::files::Files;
+use super::fit::Sent;
 use super::level::Level;
 use super::plan::Taken;
 use super::report::Report;
@@ -24,6 +25,17 @@ pub(super) struct ContainerNote {
     /// For people; one of another version of Ballast may have words that this one does not know.
     #[serde(deserialize_with = "known")]
     pub(super) report: Report,
+}
+
+impl ContainerNote {
+    /// Takes down what limits say. Their weight is what a lowered one goes back to.
+    pub(super) fn listen_to(&mut self, sent: Sent) {
+        self.taken = sent.taken;
+        let share = self.held.iter_mut().find(|held| held.slot == Slot::CpuShare);
+        if let (Some(share), Some(weight)) = (share, sent.cpu_weight) {
+            share.before = weight.to_string();
+        }
+    }
 }
 
 fn known<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Report, D::Error> {

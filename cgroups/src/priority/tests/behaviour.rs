@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use super::*;
 use crate::limits::{DeviceNumber, Limit, Limits};
 use crate::priority::files::Files;
-use crate::priority::fit::{fit, taken_by};
+use crate::priority::fit::{Sent, fit};
 use crate::priority::node_report::{Availability, NodeReport, Remark};
 use crate::priority::observe::observe;
 use crate::priority::pod::{Asked, settle_pod};
@@ -169,7 +169,7 @@ fn files_that_the_limits_name_are_theirs() {
     };
     let request = Request { cpu_burst: Some(Microseconds(0)), disk_limits: vec![disk_limit], ..at(7) };
     let target = Target { container: BOX, pod: Some(POD) };
-    let report = apply(&model, target, None, &request, Some(taken_by(&limits))).unwrap();
+    let report = apply(&model, target, None, &request, Some(Sent::by(&limits))).unwrap();
     for (knob, file) in [
         (Knob::Cpu, "cpu.weight"),
         (Knob::CpuBurst, "cpu.max.burst"),
@@ -188,17 +188,29 @@ fn files_that_the_limits_name_are_theirs() {
 fn an_update_of_the_weight_is_kept_from_an_idle_cgroup_and_counts_afterwards() {
     let model = node(Kernel::Mainline);
     offline(&model);
-    let mut update = limits(r#"{"cpu": {"shares": 2048, "quota": 50000}, "memory": {"limit": 4096}}"#);
+    let asked = limits(r#"{"cpu": {"shares": 2048, "quota": 50000}, "memory": {"limit": 4096}}"#);
+    let mut update = asked.clone();
     fit(&model, BOX, &mut update).unwrap();
     assert_eq!(update.cpu.weight, None);
     assert_eq!(update.cpu.quota, Some(Limit::At(50_000)));
-    ask(&model, BOX, Some(Level::OFFLINE), &at(7));
+    let target = Target { container: BOX, pod: Some(POD) };
+    apply(&model, target, Some(Level::OFFLINE), &at(7), Some(Sent::by(&asked))).unwrap();
     assert_eq!(model.value(BOX, "cpu.idle"), "1");
     ask(&model, BOX, Some(Level::OFFLINE), &at(1));
     assert_eq!(model.value(BOX, "cpu.weight"), "87", "half of the 174 for 2048 shares");
     ask(&model, BOX, None, &Request::default());
     assert_eq!(model.value(BOX, "cpu.weight"), "174");
     assert_eq!(*model.refused.borrow(), []);
+}
+
+#[test]
+fn an_update_that_is_refused_changes_nothing() {
+    let model = node(Kernel::Mainline);
+    offline(&model);
+    let mut update = limits(r#"{"cpu": {"shares": 2048}}"#);
+    fit(&model, BOX, &mut update).unwrap();
+    ask(&model, BOX, None, &Request::default());
+    assert_eq!(model.value(BOX, "cpu.weight"), "100");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use proptest::sample::select;
 use super::*;
 use crate::limits::{DeviceNumber, Limit, Limits};
 use crate::priority::files::Files;
-use crate::priority::fit::fit;
+use crate::priority::fit::{Sent, fit};
 use crate::priority::model::{Crash, KERNELS};
 use crate::priority::pod::{Asked, settle_pod};
 use crate::priority::request::{
@@ -151,10 +151,7 @@ impl Pair {
                 self.surviving(crash, Self::apply_all);
             }
             Step::Update(index, weight, quota) if self.asked.exists(CONTAINERS[*index]) => {
-                self.surviving(crash, |pair| {
-                    pair.update(*index, *weight, *quota);
-                    pair.apply(*index);
-                });
+                self.surviving(crash, |pair| pair.update(*index, *weight, *quota));
                 write_limits(&self.plain, CONTAINERS[*index], Some(*weight), *quota);
             }
             Step::Resize(weight) => {
@@ -210,8 +207,12 @@ impl Pair {
         let mut limits = Limits::default();
         limits.cpu.weight = Some(weight);
         limits.cpu.quota = Some(quota);
+        let sent = Sent::by(&limits);
         fit(&self.asked, CONTAINERS[index], &mut limits).unwrap();
         write_limits(&self.asked, CONTAINERS[index], limits.cpu.weight, quota);
+        let request = self.requests[index].clone().unwrap_or_default();
+        let target = Target { container: CONTAINERS[index], pod: Some(POD) };
+        apply(&self.asked, target, self.pod_level, &request, Some(sent)).unwrap();
     }
 
     fn clear(&mut self) {
