@@ -179,6 +179,30 @@ fn another_caller_sees_what_was_done_and_takes_it_back() {
 
 #[test]
 #[ignore = "needs a cgroup v2 hierarchy with controllers"]
+fn a_removed_container_is_not_found_and_its_pod_goes_back() {
+    let place = Place::new("removed");
+    let (gone, stays) = (container(&place, "gone"), container(&place, "stays"));
+    let top = stays.directory_path().parent().unwrap().to_owned();
+    let weight = || std::fs::read_to_string(top.join("cpu.weight")).unwrap().trim().to_owned();
+    let before = weight();
+    let third = Level::new(3).unwrap();
+    ask(&stays, Some(third), &at(third));
+    ask(&gone, Some(third), &at(Level::ONLINE));
+    assert_eq!(weight(), before, "the highest counts");
+    gone.delete(common::soon()).unwrap();
+    let pod_place = PodPlace::of(gone.path()).unwrap();
+    let lock = || LevelsLock::take(Path::new("/run"));
+    let refused = gone.apply_priority(Some(&pod_place), None, &at(third), None, lock).unwrap_err();
+    assert_eq!(refused.kind(), Kind::NotFound);
+    place.hierarchy.release_priority(&pod_place, &lock().unwrap()).unwrap();
+    assert_ne!(weight(), before, "those that are left are lower");
+    stays.delete(common::soon()).unwrap();
+    place.hierarchy.release_priority(&pod_place, &lock().unwrap()).unwrap();
+    assert_eq!(weight(), before);
+}
+
+#[test]
+#[ignore = "needs a cgroup v2 hierarchy with controllers"]
 fn a_nodes_report_says_what_is_done_for_every_knob() {
     let place = Place::new("report");
     let _pod = container(&place, "box");

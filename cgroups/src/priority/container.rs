@@ -3,7 +3,7 @@
 use super::apply::{Target, apply};
 use super::fit::{Sent, fit};
 use super::level::Level;
-use super::live::Live;
+use super::live::{Live, Owner};
 use super::node_report::NodeReport;
 use super::observe::{ObservedPriority, observe};
 use super::pod::{Asked, settle_pod};
@@ -64,7 +64,7 @@ impl Cgroup {
     }
 
     fn live(&self) -> Live<'_> {
-        Live { hierarchy: &self.hierarchy, units: self.is_owned_by_systemd() }
+        Live::new(&self.hierarchy, owner(self.is_owned_by_systemd()))
     }
 }
 
@@ -75,7 +75,7 @@ impl Hierarchy {
     /// # Errors
     /// When it cannot be read or written. A pod that is gone is passed over.
     pub fn release_priority(&self, place: &PodPlace, _lock: &LevelsLock) -> Result<()> {
-        let live = Live { hierarchy: self, units: place.is_of_slices() };
+        let live = Live::new(self, owner(place.is_of_slices()));
         ignore_gone(settle_pod(&live, place.pod(), Asked::AsBefore, &mut Vec::new()).map(drop))
     }
 
@@ -84,6 +84,10 @@ impl Hierarchy {
     /// # Errors
     /// When the hierarchy cannot be read.
     pub fn priority_support(&self) -> Result<NodeReport> {
-        support(&Live { hierarchy: self, units: false })
+        support(&Live::new(self, Owner::Nobody))
     }
+}
+
+fn owner(by_systemd: bool) -> Owner {
+    if by_systemd { Owner::Systemd } else { Owner::Nobody }
 }

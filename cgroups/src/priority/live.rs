@@ -1,8 +1,11 @@
 //! The files of this machine's kernel.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -21,22 +24,41 @@ const NOTE: &str = "trusted.ballast.priority";
 /// Devices that are made of others, or of memory. What lies below them is a disk of its own.
 const NO_DISKS: [&str; 7] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd"];
 
-/// This machine's cgroups.
+/// This machine's cgroups. For one request: what is opened stays open, so that all of it concerns the same cgroups.
 pub(super) struct Live<'a> {
-    pub(super) hierarchy: &'a Hierarchy,
-    /// Whether the container's cgroup and its pod's are units of systemd.
-    pub(super) units: bool,
+    hierarchy: &'a Hierarchy,
+    owner: Owner,
+    opened: RefCell<BTreeMap<String, Rc<Directory>>>,
 }
 
-impl Live<'_> {
-    fn open(&self, directory: &str) -> Result<Directory> {
-        self.hierarchy.root().open_below(if directory.is_empty() { "." } else { directory })
+/// Whose the container's cgroup and its pod's are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Directories of ours and kubelet's.
+    Nobody,
+    /// Scopes and slices.
+    Systemd,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn new(hierarchy: &'a Hierarchy, owner: Owner) -> Self {
+        Self { hierarchy, owner, opened: RefCell::default() }
+    }
+
+    fn open(&self, directory: &str) -> Result<Rc<Directory>> {
+        if let Some(known) = self.opened.borrow().get(directory) {
+            return Ok(Rc::clone(known));
+        }
+        let below = if directory.is_empty() { "." } else { directory };
+        let opened = Rc::new(self.hierarchy.root().open_below(below)?);
+        self.opened.borrow_mut().insert(directory.to_owned(), Rc::clone(&opened));
+        Ok(opened)
     }
 
     /// systemd writes what it knows of again whenever it reloads.
     fn tell_systemd(&self, directory: &str, file: &str, value: &str) -> Result<()> {
         let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
-        if !self.units || !(name.ends_with(".scope") || name.ends_with(".slice")) {
+        if self.owner == Owner::Nobody || !(name.ends_with(".scope") || name.ends_with(".slice")) {
             return Ok(());
         }
         let unified = vec![UnifiedFile { name: file.to_owned(), value: value.to_owned() }];
@@ -179,6 +201,10 @@ impl Visitor for Replacer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hierarchy::tests::stand_in;
+    use crate::priority::apply::{Target, apply};
+    use crate::priority::level::Level;
+    use crate::priority::request::Request;
 
     #[test]
     fn the_scheduler_in_use_stands_in_brackets() {
@@ -195,5 +221,53 @@ mod tests {
         assert!(has_cost_model(costs, disk(0)));
         assert!(!has_cost_model(costs, disk(16)));
         assert!(!has_cost_model(costs, disk(1)));
+    }
+
+    /// Cgroups of ordinary files, with what a kernel with BT has.
+    fn stand_in_cgroups(root: &Path) -> Hierarchy {
+        let hierarchy = stand_in(root, "cpu memory io");
+        for directory in ["kubepods", "kubepods/pod1", "kubepods/pod1/box", "kubepods/pod1/box/inner"] {
+            std::fs::create_dir(root.join(directory)).unwrap();
+            for (file, content) in [("cpu.offline", "0\n"), ("cpu.weight", "100\n"), ("cpu.idle", "0\n")] {
+                std::fs::write(root.join(directory).join(file), content).unwrap();
+            }
+        }
+        hierarchy
+    }
+
+    #[test]
+    fn what_a_container_made_for_itself_follows_it_and_is_left_as_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        let hierarchy = stand_in_cgroups(root.path());
+        let inner =
+            || std::fs::read_to_string(root.path().join("kubepods/pod1/box/inner/cpu.offline")).unwrap();
+        let target = Target { container: "kubepods/pod1/box", pod: Some("kubepods/pod1") };
+        let request = Request { level: Some(Level::OFFLINE), ..Request::default() };
+        let live = || Live::new(&hierarchy, Owner::Nobody);
+        apply(&live(), target, Some(Level::OFFLINE), &request, None).unwrap();
+        assert_eq!(inner(), "1");
+        assert!(live().note(target.container).unwrap().is_some());
+        apply(&live(), target, None, &Request::default(), None).unwrap();
+        assert_eq!(inner(), "0");
+        for directory in [target.container, "kubepods/pod1"] {
+            assert_eq!(live().note(directory).unwrap(), None, "{directory}");
+            assert_eq!(live().read(directory, "cpu.offline").unwrap(), "0", "{directory}");
+        }
+    }
+
+    #[test]
+    fn a_cgroup_that_goes_meanwhile_is_not_found() {
+        let root = tempfile::tempdir().unwrap();
+        let hierarchy = stand_in_cgroups(root.path());
+        let live = Live::new(&hierarchy, Owner::Nobody);
+        live.names("kubepods/pod1").unwrap();
+        std::fs::remove_dir_all(root.path().join("kubepods/pod1")).unwrap();
+        for outcome in [
+            live.read("kubepods/pod1", "cpu.weight").map(drop),
+            live.write("kubepods/pod1", "cpu.weight", "1"),
+            live.read("kubepods/pod1/box", "cpu.weight").map(drop),
+        ] {
+            assert!(outcome.unwrap_err().is_not_found());
+        }
     }
 }
