@@ -75,14 +75,21 @@ fn choose(ask: &Ask<'_>, knob: Knob, asked: String, taken: &Taken, rejected: &[R
                     let chosen = Chosen::Written { backend: table.backend, row: id, settings };
                     return done(knob, asked, chosen, passed_over);
                 }
-                Err(reason) => passed_over.push(PassedOver { backend: table.backend, reason }),
+                Err(reason) => {
+                    let is_decided = matches!(reason, Reason::Taken { .. });
+                    passed_over.push(PassedOver { backend: table.backend, reason });
+                    // The limits' word is not to be got round with another file.
+                    if is_decided {
+                        return done(knob, asked, Chosen::Unset, passed_over);
+                    }
+                }
             }
         }
     }
     Choice { knob, asked, chosen: Chosen::Unset, passed_over }
 }
 
-/// That a node does not have another kernel's files is worth no word where something else did it.
+/// That a node does not have another kernel's files is worth no word where something else did, or decided, it.
 fn done(knob: Knob, asked: String, chosen: Chosen, mut passed_over: Vec<PassedOver>) -> Choice {
     passed_over.retain(|passed| {
         passed.backend == Backend::Mainline

@@ -158,7 +158,7 @@ fn files_that_the_limits_name_are_theirs() {
     let model = node(Kernel::Mainline);
     let limits = limits(
         r#"{"cpu": {"idle": 0, "burst": 5}, "blockIO": {"weight": 50, "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 9}]},
-            "unified": {"io.prio.class": "idle"}}"#,
+            "unified": {"memory.high": "4096"}}"#,
     );
     let disk_limit = DiskLimit {
         target: DiskTarget::All,
@@ -182,6 +182,16 @@ fn files_that_the_limits_name_are_theirs() {
     // And later, when nobody tells of limits.
     let again = ask(&model, BOX, None, &request);
     assert_eq!(again, report);
+}
+
+#[test]
+fn a_vendors_file_that_the_limits_name_is_not_got_round_with_mainlines() {
+    let model = node(Kernel::Bt);
+    let sent = Sent::by(&limits(r#"{"unified": {"cpu.offline": "0"}}"#));
+    let target = Target { container: BOX, pod: None };
+    let report = apply(&model, target, None, &at(7), Some(sent)).unwrap();
+    assert_eq!(reasons(&report, Knob::Cpu), [Reason::Taken { file: "cpu.offline".into() }]);
+    assert_eq!(model.value(BOX, "cpu.idle"), "0");
 }
 
 #[test]
