@@ -162,7 +162,7 @@ fn close_range() -> Result<(), Errno> {
 fn device_program() -> Result<(), Errno> {
     /// `r0 = 1; exit`: everything is allowed.
     const ALLOW: [u64; 2] = [0x0000_0001_0000_00b7, 0x0000_0000_0000_0095];
-    sys::load_device_program(&ALLOW).map(drop)
+    sys::load_program(sys::CgroupProgram::Device, &ALLOW).map(drop)
 }
 
 fn fuse() -> Result<(), Errno> {

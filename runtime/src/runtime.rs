@@ -5,7 +5,7 @@ use crate::error::{CallContext, Error};
 use crate::proc_view::NativeViews;
 use crate::seccomp::{self, Filter, ProfileKey};
 use crate::spawn::Spawner;
-use crate::sys;
+use crate::sys::{self, CgroupProgram};
 use crate::sysinfo;
 use ballast_cgroups::Hierarchy;
 use ballast_cgroups::priority::Level;
@@ -126,7 +126,7 @@ impl Runtime {
         if let Some(last) = last.as_ref().filter(|last| last.instructions == instructions) {
             return Ok(Arc::clone(&last.loaded));
         }
-        let loaded = Arc::new(sys::load_device_program(instructions)?);
+        let loaded = Arc::new(sys::load_program(CgroupProgram::Device, instructions)?);
         *last = Some(DeviceProgram { instructions: instructions.to_vec(), loaded: Arc::clone(&loaded) });
         Ok(loaded)
     }

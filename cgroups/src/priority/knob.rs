@@ -122,6 +122,8 @@ pub enum Mechanism {
     PacketPriority,
     /// A BPF program on the cgroup that spaces packets out.
     PacketPacing,
+    /// A longer time slice of the processes (`sched_setattr`).
+    TimeSlice,
     /// `prctl(PR_SCHED_CORE)` for the processes.
     CoreScheduling,
     /// Writing to `memory.reclaim` from user space.
@@ -137,6 +139,7 @@ impl Mechanism {
             Self::OomScoreAdj => "oom-score-adj",
             Self::PacketPriority => "packet-priority",
             Self::PacketPacing => "packet-pacing",
+            Self::TimeSlice => "time-slice",
             Self::CoreScheduling => "core-scheduling",
             Self::UserSpaceReclaim => "user-space-reclaim",
         }
@@ -167,6 +170,7 @@ mod tests {
             Mechanism::OomScoreAdj,
             Mechanism::PacketPriority,
             Mechanism::PacketPacing,
+            Mechanism::TimeSlice,
             Mechanism::CoreScheduling,
             Mechanism::UserSpaceReclaim,
         ] {

@@ -5,10 +5,10 @@
 
 use super::{Context, Control};
 use crate::error::{StepContext, StepError};
-use crate::plan::wire::{Capabilities, ExecLabel, ProcessPlan};
+use crate::plan::wire::{Capabilities, CoreCookie, ExecLabel, ProcessPlan};
 use crate::seccomp::Filter;
 use crate::spawn::ChildMessage;
-use crate::sys::{self, SockFilter};
+use crate::sys::{self, SchedulerAttributes, SockFilter};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
@@ -101,7 +101,21 @@ pub(super) fn assume(plan: &ProcessPlan, context: &Context<'_>) -> Result<(), St
 
 fn set_scheduling(plan: &ProcessPlan) -> Result<(), StepError> {
     if let Some(scheduler) = &plan.scheduler {
-        sys::set_scheduler(scheduler).step(|| format!("sched_setattr of policy {}", scheduler.policy))?;
+        sys::set_scheduler_of(0, scheduler)
+            .step(|| format!("sched_setattr of policy {}", scheduler.policy))?;
+    } else if let Some(runtime_nanoseconds) = plan.scheduling.time_slice_nanoseconds {
+        sys::scheduler_of(0)
+            .and_then(|own| sys::set_scheduler_of(0, &SchedulerAttributes { runtime_nanoseconds, ..own }))
+            .step(|| format!("sched_setattr of a slice of {runtime_nanoseconds} ns"))?;
+    }
+    match plan.scheduling.core {
+        None => {}
+        Some(CoreCookie::Create) => {
+            sys::create_core_cookie().step(|| "prctl PR_SCHED_CORE_CREATE".into())?;
+        }
+        Some(CoreCookie::ShareFrom(pid)) => {
+            sys::share_core_cookie_from(pid).step(|| format!("prctl PR_SCHED_CORE_SHARE_FROM {pid}"))?;
+        }
     }
     if let Some(priority) = plan.io_priority {
         sys::set_io_priority(priority).step(|| format!("ioprio_set {priority:#x}"))?;

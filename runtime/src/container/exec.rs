@@ -19,7 +19,8 @@ impl Container {
         let user = (process.user().uid(), process.user().gid());
         let stdio =
             with_console_size(io, process).plan(user, self.process_defaults.maps(), &mut descriptors)?;
-        let process_plan = plan_process(process, self.process_defaults.surroundings(), stdio)?;
+        let mut process_plan = plan_process(process, self.process_defaults.surroundings(), stdio)?;
+        process_plan.scheduling = self.standing.priority.scheduling(Some(self.state.pid));
         let target = descriptors.lend(self.init.as_fd());
         let plan = Plan::Exec(Box::new(ExecPlan {
             target,

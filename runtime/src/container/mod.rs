@@ -4,14 +4,18 @@ mod cpu_view;
 mod create;
 mod exec;
 mod listener;
+mod mechanisms;
 mod memory_qos;
 mod oom_score;
+mod packet_priority;
 mod priority;
 mod proc_view;
 mod process_defaults;
+mod reclaimer;
 mod shortfall;
 mod standing;
 mod sysinfo;
+mod time_slice;
 mod usage;
 
 pub use crate::rootfs::RootfsMount;

@@ -1,9 +1,11 @@
 //! A container's priority over its life: applied before its first process, decided anew on every update and on an operator's
 //! word, taken back when it goes. What cannot be had does not stop it; it is told as a notice, once.
 
+use super::mechanisms::{Mechanisms, Undone};
 use super::memory_qos::levels_lock;
 use super::oom_score;
 use crate::error::{Error, report};
+use crate::plan::wire::Scheduling;
 use crate::plan::{Annotations, LevelSource, PlanError, PriorityPlan, PriorityPolicy, plan_priority};
 use crate::runtime::Runtime;
 use ballast_cgroups::memory_qos::PodPlace;
@@ -34,6 +36,8 @@ struct State {
     oom_score: Option<i32>,
     /// What became of the last request.
     report: Report,
+    /// What files do not do.
+    mechanisms: Mechanisms,
     /// Whether anything was written that has to be taken back.
     in_force: bool,
     told: BTreeSet<Knob>,
@@ -62,8 +66,8 @@ impl OperatorWord {
 pub enum PriorityNotice {
     /// A knob that was asked for is not set.
     Unset(Entry),
-    /// Something that nobody here does yet was asked for.
-    NotCarriedOut(Knob, Mechanism),
+    /// What no file does, and cannot be done otherwise either.
+    NotCarriedOut(Undone),
     /// A file does not go back to what it held before.
     Stuck(Stuck),
     /// It could not be set or taken back at all.
@@ -74,9 +78,7 @@ impl fmt::Display for PriorityNotice {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unset(entry) => entry.fmt(formatter),
-            Self::NotCarriedOut(knob, mechanism) => {
-                write!(formatter, "{knob}: not set (there is no {mechanism} yet)")
-            }
+            Self::NotCarriedOut(undone) => undone.fmt(formatter),
             Self::Stuck(stuck) => stuck.fmt(formatter),
             Self::Failed(text) => formatter.write_str(text),
         }
@@ -140,6 +142,12 @@ impl PriorityOfContainer {
     pub(super) fn establish(&self, cgroup: &Cgroup, limits: &Limits) {
         let mut state = self.state();
         self.apply(cgroup, &mut state, Some(limits));
+        state.mechanisms.close();
+    }
+
+    /// What a new process takes on before its `execve`; `init` is the first one's pid, if there is one.
+    pub(super) fn scheduling(&self, init: Option<u32>) -> Scheduling {
+        self.state().mechanisms.scheduling(init)
     }
 
     /// Sets `oom_score_adj` of the first process, which is still ours.
@@ -194,6 +202,7 @@ impl PriorityOfContainer {
         let (Some(place), true) = (self.place(), state.in_force) else { return };
         let released = levels_lock().and_then(|lock| hierarchy.release_priority(&place, &lock));
         state.in_force = false;
+        state.mechanisms = Mechanisms::default();
         state.notices.extend(released.err().map(|error| PriorityNotice::Failed(report(&error))));
     }
 
@@ -237,7 +246,8 @@ impl PriorityOfContainer {
         match cgroup.apply_priority(place.as_ref(), state.pod_level(), &request, limits, levels_lock) {
             Ok(report) => {
                 state.in_force = !request.is_empty() || !report.stuck.is_empty();
-                state.tell(report);
+                let undone = state.mechanisms.carry_out(cgroup, &request, &report);
+                state.tell(report, undone);
             }
             Err(error) => state.notices.push(PriorityNotice::Failed(report(&error))),
         }
@@ -281,11 +291,11 @@ impl State {
         level.map_or(given, |level| oom_score::raised(given, level))
     }
 
-    fn tell(&mut self, report: Report) {
+    fn tell(&mut self, report: Report, undone: Vec<Undone>) {
         let unset = report.unset().cloned().map(|entry| (entry.knob, PriorityNotice::Unset(entry)));
-        let left = report.left().filter(|(_, mechanism)| !is_carried_out(*mechanism));
-        let left = left.map(|(knob, mechanism)| (knob, PriorityNotice::NotCarriedOut(knob, mechanism)));
-        for (knob, notice) in unset.chain(left) {
+        let short = undone.into_iter();
+        let short = short.map(|undone| (undone.knob, PriorityNotice::NotCarriedOut(undone)));
+        for (knob, notice) in unset.chain(short) {
             if self.told.insert(knob) {
                 self.notices.push(notice);
             }
@@ -293,17 +303,6 @@ impl State {
         let stuck = report.stuck.iter().map(|stuck| PriorityNotice::Stuck(stuck.clone()));
         self.notices.extend(stuck.filter(|_| report.stuck != self.report.stuck));
         self.report = report;
-    }
-}
-
-/// What the runtime does itself where no file of a cgroup does.
-fn is_carried_out(mechanism: Mechanism) -> bool {
-    match mechanism {
-        Mechanism::MemoryQos | Mechanism::OomScoreAdj => true,
-        Mechanism::PacketPriority
-        | Mechanism::PacketPacing
-        | Mechanism::CoreScheduling
-        | Mechanism::UserSpaceReclaim => false,
     }
 }
 
@@ -354,13 +353,18 @@ mod tests {
             ],
             ..Report::default()
         };
-        state.tell(report.clone());
-        state.tell(report.clone());
+        let undone = Undone {
+            knob: Knob::NetLimits,
+            mechanism: Mechanism::PacketPacing,
+            why: "no qdisc is ours".to_owned(),
+        };
+        state.tell(report.clone(), vec![undone.clone()]);
+        state.tell(report.clone(), vec![undone]);
         let told: Vec<String> = state.notices.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["disk-weight 7: not set", "net-limits: not set (there is no packet-pacing yet)"]);
+        assert_eq!(told, ["disk-weight 7: not set", "net-limits: no packet-pacing: no qdisc is ours"]);
         // And again only for what is new.
         let more = Report { entries: vec![entry(Knob::CpuBurst, Outcome::Unset)], ..report };
-        state.tell(more);
+        state.tell(more, Vec::new());
         assert_eq!(state.notices.len(), 3);
     }
 }

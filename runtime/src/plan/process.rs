@@ -1,6 +1,6 @@
 //! `process`: the program, who it runs as and what confines it. The same for a container's first process and an exec.
 
-use super::wire::{Capabilities, ExecLabel, ProcessPlan, Rlimit, StdioPlan};
+use super::wire::{Capabilities, ExecLabel, ProcessPlan, Rlimit, Scheduling, StdioPlan};
 use super::{PlanError, c_string};
 use crate::seccomp::Filter;
 use crate::sys::SchedulerAttributes;
@@ -57,6 +57,7 @@ pub(crate) fn plan_process(
         personality: surroundings.personality.map(plan_personality).transpose()?,
         io_priority: plan_io_priority(process)?,
         scheduler: process.scheduler().as_ref().map(plan_scheduler).transpose()?,
+        scheduling: Scheduling::default(),
         cpu_affinity: plan_affinity(process)?,
         stdio,
     })

@@ -178,9 +178,28 @@ pub(crate) struct ProcessPlan {
     pub(crate) personality: Option<u32>,
     pub(crate) io_priority: Option<u32>,
     pub(crate) scheduler: Option<SchedulerAttributes>,
+    pub(crate) scheduling: Scheduling,
     /// CPU numbers to run on after `execve` (`execCPUAffinity.final`).
     pub(crate) cpu_affinity: Vec<usize>,
     pub(crate) stdio: StdioPlan,
+}
+
+/// What the container's priority asks of the scheduler for each of its processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Scheduling {
+    /// How long a slice of an ordinary task is.
+    pub(crate) time_slice_nanoseconds: Option<u64>,
+    /// Which tasks may run beside it on a core's other hardware threads.
+    pub(crate) core: Option<CoreCookie>,
+}
+
+/// Where the cookie of core scheduling comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum CoreCookie {
+    /// A new one.
+    Create,
+    /// From the process with this number in the pid namespace of the new one.
+    ShareFrom(u32),
 }
 
 /// Sets as bits, capability number `n` being bit `n`.

@@ -1,4 +1,4 @@
-//! `bpf(2)`: loads a device program and attaches it to a cgroup.
+//! `bpf(2)`: loads programs, attaches them to cgroups and takes them off.
 
 use super::checked;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -6,9 +6,35 @@ use rustix::io::Errno;
 
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_ATTACH: libc::c_long = 8;
-const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
-const BPF_CGROUP_DEVICE: u32 = 6;
+const BPF_PROG_DETACH: libc::c_long = 9;
 const BPF_F_ALLOW_MULTI: u32 = 2;
+
+/// What a program is for, and where on a cgroup it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CgroupProgram {
+    /// Decides about opening and making device nodes.
+    Device,
+    /// Sees each packet that a socket of the cgroup sends.
+    Egress,
+}
+
+impl CgroupProgram {
+    /// `BPF_PROG_TYPE_CGROUP_DEVICE`, `BPF_PROG_TYPE_CGROUP_SKB`.
+    const fn program_type(self) -> u32 {
+        match self {
+            Self::Device => 15,
+            Self::Egress => 8,
+        }
+    }
+
+    /// `BPF_CGROUP_DEVICE`, `BPF_CGROUP_INET_EGRESS`.
+    const fn attach_type(self) -> u32 {
+        match self {
+            Self::Device => 6,
+            Self::Egress => 1,
+        }
+    }
+}
 
 /// The start of `union bpf_attr` for `BPF_PROG_LOAD`; the kernel takes what is missing as zero.
 #[repr(C)]
@@ -22,6 +48,9 @@ struct LoadAttributes {
     log_buffer: u64,
     kernel_version: u32,
     program_flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    expected_attach_type: u32,
 }
 
 #[repr(C)]
@@ -32,26 +61,49 @@ struct AttachAttributes {
     flags: u32,
 }
 
-/// Attaches a device program to `cgroup`, beside programs that others attached. It lives as long as the cgroup.
-pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Attaches a loaded program to `cgroup`, beside programs that others attached. It stays until it is detached or the cgroup is gone,
+/// whatever becomes of the descriptor.
+pub(crate) fn attach_program(
+    cgroup: BorrowedFd<'_>,
+    kind: CgroupProgram,
+    program: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    change_attachment(BPF_PROG_ATTACH, cgroup, kind, program, BPF_F_ALLOW_MULTI)
+}
+
+/// Takes a program off `cgroup`.
+pub(crate) fn detach_program(
+    cgroup: BorrowedFd<'_>,
+    kind: CgroupProgram,
+    program: BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    change_attachment(BPF_PROG_DETACH, cgroup, kind, program, 0)
+}
+
+fn change_attachment(
+    command: libc::c_long,
+    cgroup: BorrowedFd<'_>,
+    kind: CgroupProgram,
+    program: BorrowedFd<'_>,
+    flags: u32,
+) -> Result<(), Errno> {
     let attributes = AttachAttributes {
         target: cgroup.as_raw_fd().unsigned_abs(),
         program: program.as_raw_fd().unsigned_abs(),
-        attach_type: BPF_CGROUP_DEVICE,
-        flags: BPF_F_ALLOW_MULTI,
+        attach_type: kind.attach_type(),
+        flags,
     };
     // SAFETY: `attributes` is a live local of the size that is passed; the kernel copies it.
     let result = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attributes, size_of::<AttachAttributes>())
+        libc::syscall(libc::SYS_bpf, command, &raw const attributes, size_of::<AttachAttributes>())
     };
     checked(result).map(drop)
 }
 
-/// Loads `instructions` (eight bytes each, as `struct bpf_insn`) as a device program that is attached to nothing; it goes with
-/// the descriptor and what it is attached to.
-pub(crate) fn load_device_program(instructions: &[u64]) -> Result<OwnedFd, Errno> {
+/// Loads `instructions` (eight bytes each, as `struct bpf_insn`). A program that is attached to nothing goes with its descriptor.
+pub(crate) fn load_program(kind: CgroupProgram, instructions: &[u64]) -> Result<OwnedFd, Errno> {
     let attributes = LoadAttributes {
-        program_type: BPF_PROG_TYPE_CGROUP_DEVICE,
+        program_type: kind.program_type(),
         instruction_count: u32::try_from(instructions.len()).map_err(|_| Errno::TOOBIG)?,
         instructions: instructions.as_ptr() as u64,
         license: c"Apache-2.0".as_ptr() as u64,
@@ -60,6 +112,10 @@ pub(crate) fn load_device_program(instructions: &[u64]) -> Result<OwnedFd, Errno
         log_buffer: 0,
         kernel_version: 0,
         program_flags: 0,
+        // As tools list it.
+        name: *b"ballast\0\0\0\0\0\0\0\0\0",
+        interface: 0,
+        expected_attach_type: kind.attach_type(),
     };
     // SAFETY: the instructions and the static licence string outlive the call; the kernel copies and verifies them.
     let result = unsafe {

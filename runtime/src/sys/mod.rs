@@ -11,12 +11,13 @@ mod exec;
 mod memory_map;
 mod mount;
 mod process;
+mod scheduling;
 mod seccomp;
 pub mod self_binary;
 mod signals;
 pub mod wait;
 
-pub(crate) use bpf::{attach_device_program, load_device_program};
+pub(crate) use bpf::{CgroupProgram, attach_program, detach_program, load_program};
 pub(crate) use clock::time_since_boot;
 pub(crate) use clone::{CloneFlags, Forked, clone3};
 pub(crate) use exec::{close_all_but, close_on_exec_from, execve};
@@ -24,7 +25,10 @@ pub(crate) use memory_map::is_writable;
 pub(crate) use mount::{MountAttributes, mount_setattr};
 pub(crate) use process::{
     SchedulerAttributes, exit_now, join_session_keyring, personality, pidfd_send_signal, set_io_priority,
-    set_rlimit, set_scheduler, unshare,
+    set_rlimit, unshare,
+};
+pub(crate) use scheduling::{
+    create_core_cookie, probe_core_scheduling, scheduler_of, set_scheduler_of, share_core_cookie_from,
 };
 pub(crate) use seccomp::{
     Notification, Reply, SockFilter, seccomp_has_flags, seccomp_is_waiting, seccomp_receive, seccomp_reply,

@@ -58,15 +58,6 @@ pub(crate) struct SchedulerAttributes {
     pub(crate) period_nanoseconds: u64,
 }
 
-/// Sets the scheduling policy of the calling process.
-pub(crate) fn set_scheduler(attributes: &SchedulerAttributes) -> Result<(), Errno> {
-    let mut attributes = attributes.clone();
-    attributes.size = 48;
-    // SAFETY: the structure has the layout and the size that it states; the kernel copies it.
-    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    checked(result).map(drop)
-}
-
 /// Sets a limit of the calling process (`RLIMIT_*`, soft and hard).
 pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };

@@ -22,7 +22,7 @@ use crate::record::Record;
 use crate::rootfs::{MountedRootfs, RootfsMount};
 use crate::runtime::Runtime;
 use crate::spawn::Placeholder;
-use crate::sys;
+use crate::sys::{self, CgroupProgram};
 use ballast_cgroups::memory_qos::Policy;
 use ballast_cgroups::{Cgroup, UnitProperties};
 use oci_spec::runtime::Spec;
@@ -120,6 +120,9 @@ impl Made {
             Record::of(&request.namespace, &request.shim, &request.id),
         )?;
         let cgroup = self.cgroup.as_ref().ok_or(Error::ProcessFinished)?;
+        if let Some(standing) = &self.standing {
+            order.plan.process.scheduling = standing.priority.scheduling(None);
+        }
         let view = order.make_view(cgroup, runtime)?;
         let policy = &request.options.proc_view;
         let sysinfo_shortfall = order.make_sysinfo(&view, cgroup, runtime, policy)?;
@@ -200,7 +203,9 @@ impl Made {
         if let Some(program) = &order.device_program {
             runtime
                 .device_program(program)
-                .and_then(|program| sys::attach_device_program(cgroup.as_fd(), program.as_fd()))
+                .and_then(|program| {
+                    sys::attach_program(cgroup.as_fd(), CgroupProgram::Device, program.as_fd())
+                })
                 .call("bpf", || format!("device program of {} instructions", program.len()))?;
         }
         Ok(placeholder)
