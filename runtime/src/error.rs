@@ -60,6 +60,17 @@ pub enum Error {
         #[source]
         source: ChannelError,
     },
+    /// The container has no view of `/proc`, and gets none once it is made.
+    #[error("the container has no view of /proc")]
+    NoView,
+    /// Something that the container mounted does not answer.
+    #[error(
+        "the container's file systems did not answer within {bound_s} s: its view may be changed in part"
+    )]
+    ViewStuck {
+        /// How long they had, in seconds.
+        bound_s: u64,
+    },
     /// The process has ended.
     #[error("process already finished")]
     ProcessFinished,
@@ -93,8 +104,11 @@ impl Error {
             },
             Self::Step(error) => error.kind,
             Self::ProcessFinished => ErrorKind::NotFound,
+            Self::NoView => ErrorKind::FailedPrecondition,
             Self::CleanupFailed { kind, .. } => *kind,
-            Self::Call(_) | Self::Hook(_) | Self::Channel { .. } => ErrorKind::Internal,
+            Self::Call(_) | Self::Hook(_) | Self::Channel { .. } | Self::ViewStuck { .. } => {
+                ErrorKind::Internal
+            }
         }
     }
 

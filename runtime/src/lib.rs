@@ -34,7 +34,7 @@ pub use kernel::{KernelFeature, Presence, kernel_features};
 pub use plan::{LevelSource, PlanError, PriorityPolicy, UnknownVocabulary, Vocabulary};
 pub use proc_view::figures::Rounding;
 pub use proc_view::{
-    Containers, CpuView, Mechanism, Selection, ShownFile, ViewDescription, ViewFile, ViewPolicy,
+    Containers, CpuView, Mechanism, Placement, Selection, ShownFile, ViewDescription, ViewFile, ViewPolicy,
 };
 pub use process::{Process, ProcessIo};
 pub use record::{Record, STATE_DIRECTORY, ShimRecord};

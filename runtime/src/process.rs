@@ -151,9 +151,12 @@ impl Process {
                     self.release()?;
                 }
                 (ChildMessage::Failed(error), _) => return Err(error.into()),
-                (ChildMessage::SeccompListener { .. } | ChildMessage::SysinfoListener, _) => {
-                    return Err(channel_error(ChannelError::Closed));
-                }
+                (
+                    ChildMessage::SeccompListener { .. }
+                    | ChildMessage::SysinfoListener
+                    | ChildMessage::ViewChanged { .. },
+                    _,
+                ) => return Err(channel_error(ChannelError::Closed)),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The new process between its clone and its `execve`: it executes a plan, one step after the other.
+//! The new process between its clone and its `execve`, or its end: it executes a plan, one step after the other.
 //!
 //! It decides nothing (the plan did), logs nothing and takes no locks; what fails goes to the shim as a [`StepError`] on
 //! the control channel. It is single-threaded like the spawner that it was cloned from.
@@ -14,6 +14,7 @@ mod program;
 mod protect;
 mod rootfs;
 mod terminal;
+mod view_change;
 
 use crate::error::{ErrorKind, StepError};
 use crate::plan::wire::{Descriptor, Plan};
@@ -47,12 +48,16 @@ pub(crate) fn descriptor(
     })
 }
 
-/// Runs the plan to its `execve`. Comes back in no case.
+/// Runs the plan to its `execve`, or to its end where it has none. Comes back in no case.
 pub(crate) fn run(plan: Plan, context: &Context<'_>, control: Channel) -> ! {
     let control = Control(control);
     let failed = match plan {
         Plan::Init(plan) => init::run(&plan, context, &control),
         Plan::Exec(plan) => exec::run(&plan, context, &control),
+        Plan::ViewChange(plan) => match view_change::run(&plan, context, &control) {
+            Ok(()) => sys::exit_now(0),
+            Err(error) => error,
+        },
     };
     // Nobody may be left to hear it.
     let _shim_gone = control.0.send(&ChildMessage::Failed(failed), &[]);

@@ -9,7 +9,6 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir, fstatfs, openat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
-use rustix::path::Arg;
 use rustix::process::fchdir;
 use std::ffi::CStr;
 
@@ -42,35 +41,85 @@ pub(super) fn place(
     plan: &ProcViewPlan,
     context: &Context<'_>,
 ) -> Result<(), StepError> {
-    let mut files = Vec::new();
-    let mut cpus = None;
-    if let Some((view, shown)) = &plan.live {
-        let names = shown.iter().map(|file| file.name());
-        let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), look_all_up)?;
-        files.extend(names.zip(trees));
-    }
-    if let Some((view, shown)) = &plan.lasting {
-        let names = [(shown.cpuinfo, CPU_INFO), (shown.cpus, CPUS)];
-        let names = names.into_iter().filter(|(is_shown, _)| *is_shown).map(|(_, name)| name);
-        let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), |_| Ok(()))?;
-        for (name, tree) in names.zip(trees) {
-            if name == CPUS { cpus = Some(tree) } else { files.push((name, tree)) }
+    Pieces::take(rootfs, plan, context)?.cover(rootfs, |_, _| Ok(true)).map(drop)
+}
+
+/// A view, each of its files a tree of its own.
+pub(super) struct Pieces<'a> {
+    /// What goes below `/proc`, and where.
+    of_procfs: Vec<(&'a str, Tree<'a>)>,
+    /// What goes over the directory of the CPUs.
+    cpus: Option<OwnedFd>,
+}
+
+enum Tree<'a> {
+    Taken(OwnedFd),
+    Given(BorrowedFd<'a>),
+}
+
+impl AsFd for Tree<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Taken(tree) => tree.as_fd(),
+            Self::Given(tree) => *tree,
         }
     }
-    if let Some(procfs) = PROCFS.open(rootfs)? {
-        for (name, tree) in &files {
-            cover(&procfs, *name, tree.as_fd())?;
+}
+
+impl<'a> Pieces<'a> {
+    /// Takes a view apart; `rootfs` is of a mount namespace that nobody else is in.
+    pub(super) fn take(
+        rootfs: &Rootfs<'_>,
+        plan: &'a ProcViewPlan,
+        context: &'a Context<'_>,
+    ) -> Result<Self, StepError> {
+        let mut pieces = Self { of_procfs: Vec::new(), cpus: None };
+        if let Some((view, shown)) = &plan.live {
+            let names = shown.iter().map(|file| file.name());
+            let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), look_all_up)?;
+            pieces.of_procfs.extend(names.zip(trees.into_iter().map(Tree::Taken)));
+        }
+        if let Some((view, shown)) = &plan.lasting {
+            let names = [(shown.cpuinfo, CPU_INFO), (shown.cpus, CPUS)];
+            let names = names.into_iter().filter(|(is_shown, _)| *is_shown).map(|(_, name)| name);
+            let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), |_| Ok(()))?;
+            for (name, tree) in names.zip(trees) {
+                if name == CPUS {
+                    pieces.cpus = Some(tree);
+                } else {
+                    pieces.of_procfs.push((name, Tree::Taken(tree)));
+                }
+            }
         }
         for (tree, name) in &plan.trees {
-            cover(&procfs, name.as_c_str(), context.descriptor(*tree)?)?;
+            let name = name.to_str().unwrap_or_default();
+            pieces.of_procfs.push((name, Tree::Given(context.descriptor(*tree)?)));
         }
+        Ok(pieces)
     }
-    if let Some(cpus) = cpus
-        && let Some(directory) = SYSFS_CPUS.open(rootfs)?
-    {
-        attach(&cpus, &directory).step(|| format!("cover {}", text(SYSFS_CPUS.path)))?;
+
+    /// Covers what the kernel has and `may_cover` admits, of a directory and a name in it. Returns the paths.
+    pub(super) fn cover(
+        &self,
+        rootfs: &Rootfs<'_>,
+        may_cover: impl Fn(&OwnedFd, &str) -> Result<bool, StepError>,
+    ) -> Result<Vec<String>, StepError> {
+        let mut covered = Vec::new();
+        if let Some(procfs) = PROCFS.open(rootfs)? {
+            for (name, tree) in &self.of_procfs {
+                if may_cover(&procfs, name)? && cover(&procfs, name, tree.as_fd())? {
+                    covered.push(format!("/proc/{name}"));
+                }
+            }
+        }
+        if let Some(cpus) = &self.cpus
+            && let Some(directory) = SYSFS_CPUS.open(rootfs)?
+        {
+            attach(cpus, &directory).step(|| format!("cover {}", text(SYSFS_CPUS.path)))?;
+            covered.push(text(SYSFS_CPUS.path).into_owned());
+        }
+        Ok(covered)
     }
-    Ok(())
 }
 
 /// A tree of each name in a view. Before Linux 6.15 they can be cloned of an attached mount only, so it is attached for that
@@ -115,11 +164,12 @@ fn look_all_up(view: BorrowedFd<'_>) -> Result<(), Errno> {
     RawDir::new(directory, buffer.spare_capacity_mut()).next().map_or(Ok(()), |entry| entry.map(drop))
 }
 
-fn cover(place: &OwnedFd, name: impl Arg + Copy, tree: BorrowedFd<'_>) -> Result<(), StepError> {
+/// Whether there is something to cover.
+fn cover(place: &OwnedFd, name: &str, tree: BorrowedFd<'_>) -> Result<bool, StepError> {
     match move_mount(tree, c"", place, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH) {
         // A kernel without it.
-        Err(Errno::NOENT) => Ok(()),
-        result => result.step(|| format!("cover {} with the container's view", name.to_string_lossy())),
+        Err(Errno::NOENT) => Ok(false),
+        result => result.map(|()| true).step(|| format!("cover {name} with the container's view")),
     }
 }
 

@@ -46,6 +46,11 @@ impl<'a> Rootfs<'a> {
         Ok(Self { tree })
     }
 
+    /// The root of a mount namespace that has one.
+    pub(super) fn entered(root: BorrowedFd<'a>) -> Self {
+        Self { tree: root }
+    }
+
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.tree
     }

@@ -17,6 +17,7 @@ mod standing;
 mod sysinfo;
 mod time_slice;
 mod usage;
+mod view_change;
 
 pub use crate::rootfs::RootfsMount;
 pub use create::{CreateOptions, CreateRequest};
@@ -174,7 +175,7 @@ impl Container {
         });
         // After a failure too: some of it may have been changed.
         if let ViewOutcome::Made(view) = &*self.view() {
-            view.updated();
+            view.served.updated();
         }
         updated
     }

@@ -2,40 +2,39 @@
 
 use super::create::duplicate;
 use crate::error::{CallContext, CallError, Error};
-use crate::plan::wire::{Descriptor, InitPlan, LastingPlan, ProcViewPlan};
+use crate::plan::wire::{CoverPlan, Descriptor, InitPlan, LastingPlan, ProcViewPlan};
 use crate::plan::{ViewPlan, ViewReason};
 use crate::proc_view::{
-    ContainerTexts, Epoch, FuseMount, Mechanism, NativeViews, Origin, Selection, ShownFile, View, ViewFile,
-    ViewMounts,
+    ContainerTexts, Epoch, FuseMount, Mechanism, NativeViews, Origin, Placement, Selection, ShownFile, View,
+    ViewDescription, ViewFile, ViewMounts,
 };
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
 use ballast_cgroups::Cgroup;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Access, CWD, access};
-use rustix::io::Errno;
+use rustix::fs::{Access, AtFlags, CWD, StatxFlags, access, accessat, statx};
 use rustix::mount::{OpenTreeFlags, open_tree};
-use std::ffi::CString;
-use std::path::Path;
+use std::ffi::{CStr, CString};
+use std::path::{Path, PathBuf};
 
 /// A pod that is limited bounds these files of its cgroup.
 const LIMITS: [&str; 2] = ["memory.max", "cpu.max"];
 
-/// Pressure files: of the cgroup, and below `/proc`.
-const PRESSURE: [(&str, &std::ffi::CStr); 3] = [
-    ("cpu.pressure", c"pressure/cpu"),
-    ("io.pressure", c"pressure/io"),
-    ("memory.pressure", c"pressure/memory"),
+/// Pressure files: of the cgroup, and what they cover.
+const PRESSURE: [(&str, &CStr); 3] = [
+    ("cpu.pressure", c"/proc/pressure/cpu"),
+    ("io.pressure", c"/proc/pressure/io"),
+    ("memory.pressure", c"/proc/pressure/memory"),
 ];
 
-/// A file to attach, and its path below `/proc`.
-type Tree = (OwnedFd, CString);
+/// What the tree of the CPUs covers.
+const CPUS_DIRECTORY: &CStr = c"/sys/devices/system/cpu";
 
 /// What became of a view that was planned.
 #[derive(Debug)]
 pub(super) enum ViewOutcome {
     /// It is served, and part of the plan.
-    Made(View),
+    Made(ViewOfContainer),
     /// Nobody asked for it, and there is no need.
     NotNeeded,
     /// Nobody asked for it, and it cannot be had.
@@ -73,62 +72,186 @@ fn try_make(
     cgroup: &Cgroup,
     plan: &mut InitPlan,
     descriptors: &mut Descriptors,
-) -> Result<View, Error> {
+) -> Result<ViewOfContainer, Error> {
     let epoch = epoch(view.files);
     let origin = Origin::now(cgroup.lineage()?, view.rounding, epoch);
-    let mut of_the_kernel = if view.files.pressure { pressure_trees(cgroup)? } else { Vec::new() };
-    let (native, selected) = native_trees(native, view.files, cgroup)?;
-    of_the_kernel.extend(native);
-    let (mounts, (live, lasting)) = mounts(selected, descriptors)?;
-    let files = shown_files(selected, of_the_kernel.iter().map(|(_, name)| name));
-    let made = View::serve(mounts, ContainerTexts::new(origin), files)?;
+    let (of_the_kernel, of_the_shim) = divide(native, view.files, cgroup)?;
+    let served = View::serve(mounts(of_the_shim)?, ContainerTexts::new(origin))?;
+    let made = ViewOfContainer { served, of_the_shim, of_the_kernel, placement: Placement::InPlace };
+    plan.proc_view = Some(made.plan_placing(cgroup, descriptors)?);
     if epoch != Epoch::default() {
         plan.namespaces.new_time = Some(format!("boottime -{} 0\n", epoch.boottime_s));
     }
-    plan.proc_view = Some(ProcViewPlan {
-        live,
-        lasting,
-        trees: of_the_kernel.into_iter().map(|(tree, path)| (descriptors.add(tree), path)).collect(),
-    });
     Ok(made)
 }
 
-/// What a plan refers to of the files that are made for each reader, and of those that last.
-type Shown = (Option<(Descriptor, Vec<ViewFile>)>, Option<(Descriptor, LastingPlan)>);
-
 /// The file systems that the selected files need.
-fn mounts(selected: Selection, descriptors: &mut Descriptors<'_>) -> Result<(ViewMounts, Shown), Error> {
-    let mut mounts = ViewMounts::default();
-    let (mut live, mut lasting) = (None, None);
-    let files: Vec<_> = selected.files().filter(|file| !file.is_lasting()).collect();
-    if !files.is_empty() {
-        let mount = FuseMount::new()?;
-        live = Some((descriptors.add(duplicate(mount.tree.as_fd())?), files));
-        mounts.live = Some(mount);
-    }
-    let plan = LastingPlan {
-        cpuinfo: selected.contains(ViewFile::CpuInfo),
-        cpus: selected.contains(ViewFile::CpusOnline),
-    };
-    if plan.cpuinfo || plan.cpus {
-        let mount = FuseMount::new()?;
-        lasting = Some((descriptors.add(duplicate(mount.tree.as_fd())?), plan));
-        mounts.lasting = Some(mount);
-    }
-    Ok((mounts, (live, lasting)))
+fn mounts(selected: Selection) -> Result<ViewMounts, Error> {
+    let has_live = live_files(selected).next().is_some();
+    let has_lasting = selected.files().any(ViewFile::is_lasting);
+    Ok(ViewMounts {
+        live: has_live.then(FuseMount::new).transpose()?,
+        lasting: has_lasting.then(FuseMount::new).transpose()?,
+    })
 }
 
-/// What the container is shown, as people should be told.
-fn shown_files<'a>(selected: Selection, of_the_kernel: impl Iterator<Item = &'a CString>) -> Vec<ShownFile> {
-    let of_the_shim = selected.files().map(|file| {
-        let mechanism = if file.is_lasting() { Mechanism::Lasting } else { Mechanism::Live };
-        ShownFile { path: file.path().to_string_lossy().into_owned(), mechanism }
-    });
-    let of_the_kernel = of_the_kernel.map(|name| ShownFile {
-        path: format!("/proc/{}", name.to_string_lossy()),
-        mechanism: Mechanism::Kernel,
-    });
-    of_the_shim.chain(of_the_kernel).collect()
+fn live_files(selected: Selection) -> impl Iterator<Item = ViewFile> {
+    selected.files().filter(|file| !file.is_lasting())
+}
+
+/// What the kernel itself can show of the container, and what is left to be shown by us.
+fn divide(
+    native: &NativeViews,
+    mut selected: Selection,
+    cgroup: &Cgroup,
+) -> Result<(Vec<KernelFile>, Selection), Error> {
+    let mut of_the_kernel = Vec::new();
+    if selected.pressure {
+        let exists = |file: &str| accessat(cgroup.as_fd(), file, Access::EXISTS, AtFlags::empty()).is_ok();
+        let pressure = PRESSURE.into_iter().filter(|(file, _)| exists(file));
+        of_the_kernel
+            .extend(pressure.map(|(file, covers)| KernelFile { source: Source::Cgroup(file), covers }));
+    }
+    if native.has_files() && cgroup.become_view_boundary()? {
+        for file in selected.files() {
+            if let Some(path) = native.file(file) {
+                of_the_kernel.push(KernelFile { source: Source::Node(path), covers: file.path() });
+                selected = selected.without(file);
+            }
+        }
+    }
+    Ok((of_the_kernel, selected))
+}
+
+/// A file that the kernel answers, and nobody of ours is asked.
+#[derive(Debug)]
+struct KernelFile {
+    source: Source,
+    /// A path below `/proc`.
+    covers: &'static CStr,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// A file of the container's cgroup.
+    Cgroup(&'static str),
+    /// A file of the node's that shows the container of its reader.
+    Node(PathBuf),
+}
+
+impl KernelFile {
+    fn place<'a>(&'a self, cgroup: &'a Cgroup) -> (BorrowedFd<'a>, &'a Path) {
+        match &self.source {
+            Source::Cgroup(file) => (cgroup.as_fd(), Path::new(file)),
+            Source::Node(path) => (CWD, path),
+        }
+    }
+
+    /// As a tree to attach.
+    fn tree(&self, cgroup: &Cgroup) -> Result<OwnedFd, CallError> {
+        let (directory, path) = self.place(cgroup);
+        let arguments = || path.display().to_string();
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(directory, path, flags).call("open_tree", arguments)?;
+        mount_setattr(tree.as_fd(), MountAttributes::READ_ONLY, None, false)
+            .call("mount_setattr", arguments)?;
+        Ok(tree)
+    }
+
+    /// Where it goes below `/proc`.
+    fn name(&self) -> CString {
+        let path = self.covers.to_bytes();
+        CString::new(path.strip_prefix(b"/proc/").unwrap_or(path)).unwrap_or_default()
+    }
+}
+
+/// A view with what it is made of.
+#[derive(Debug)]
+pub(super) struct ViewOfContainer {
+    pub(super) served: View,
+    of_the_shim: Selection,
+    of_the_kernel: Vec<KernelFile>,
+    pub(super) placement: Placement,
+}
+
+impl ViewOfContainer {
+    /// How it is put in the place of the kernel's files.
+    pub(super) fn plan_placing(
+        &self,
+        cgroup: &Cgroup,
+        descriptors: &mut Descriptors,
+    ) -> Result<ProcViewPlan, Error> {
+        let mut add = |tree: &Option<OwnedFd>| -> Result<Option<Descriptor>, Error> {
+            tree.as_ref().map(|tree| Ok(descriptors.add(duplicate(tree.as_fd())?))).transpose()
+        };
+        let served = self.served.trees();
+        let (live, lasting) = (add(&served.live)?, add(&served.lasting)?);
+        let shown = LastingPlan { cpuinfo: self.shows_cpuinfo(), cpus: self.shows_cpus() };
+        let mut trees = Vec::new();
+        for file in &self.of_the_kernel {
+            trees.push((descriptors.add(file.tree(cgroup)?), file.name()));
+        }
+        Ok(ProcViewPlan {
+            live: live.map(|tree| (tree, live_files(self.of_the_shim).collect())),
+            lasting: lasting.map(|tree| (tree, shown)),
+            trees,
+        })
+    }
+
+    /// What it covers.
+    pub(super) fn plan_withdrawing(&self, cgroup: &Cgroup) -> Result<Vec<CoverPlan>, Error> {
+        let served = self.served.trees();
+        let mut covers = Vec::new();
+        let mut add = |path: &CStr, device| covers.push(CoverPlan { path: path.to_owned(), device });
+        if let Some(tree) = &served.live {
+            let device = device(tree.as_fd(), Path::new(""))?;
+            live_files(self.of_the_shim).for_each(|file| add(file.path(), device));
+        }
+        if let Some(tree) = &served.lasting {
+            let device = device(tree.as_fd(), Path::new(""))?;
+            let cpuinfo = self.shows_cpuinfo().then(|| ViewFile::CpuInfo.path());
+            let cpus = self.shows_cpus().then_some(CPUS_DIRECTORY);
+            cpuinfo.into_iter().chain(cpus).for_each(|path| add(path, device));
+        }
+        for file in &self.of_the_kernel {
+            let (directory, path) = file.place(cgroup);
+            add(file.covers, device(directory, path)?);
+        }
+        Ok(covers)
+    }
+
+    pub(super) fn describe(&self) -> ViewDescription {
+        let counters = self.served.texts().counters();
+        let of_the_shim = self.of_the_shim.files().map(|file| {
+            let mechanism = if file.is_lasting() { Mechanism::Lasting } else { Mechanism::Live };
+            ShownFile { path: file.path(), mechanism }
+        });
+        let of_the_kernel = self.of_the_kernel.iter();
+        let of_the_kernel =
+            of_the_kernel.map(|file| ShownFile { path: file.covers, mechanism: Mechanism::Kernel });
+        ViewDescription {
+            placement: self.placement,
+            files: of_the_shim.chain(of_the_kernel).collect(),
+            reads: counters.reads(),
+            fallbacks: counters.fallbacks(),
+        }
+    }
+
+    fn shows_cpuinfo(&self) -> bool {
+        self.of_the_shim.contains(ViewFile::CpuInfo)
+    }
+
+    fn shows_cpus(&self) -> bool {
+        self.of_the_shim.contains(ViewFile::CpusOnline)
+    }
+}
+
+/// Which file system a file is of. Nobody is asked for anything.
+fn device(directory: BorrowedFd<'_>, path: &Path) -> Result<(u32, u32), CallError> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let status = statx(directory, path, flags, StatxFlags::empty())
+        .call("statx", || format!("{:?} of the view", path.display()))?;
+    Ok((status.stx_dev_major, status.stx_dev_minor))
 }
 
 /// The container's boot is now, where the kernel can show that consistently: in a time namespace.
@@ -148,44 +271,4 @@ fn pod_is_limited(cgroup: &Cgroup) -> Result<bool, Error> {
         }
     }
     Ok(false)
-}
-
-/// The cgroup's pressure files as trees to attach; the kernel answers them, and nobody of ours is asked.
-fn pressure_trees(cgroup: &Cgroup) -> Result<Vec<Tree>, Error> {
-    let mut trees = Vec::new();
-    for (file, path) in PRESSURE {
-        match read_only_tree(cgroup.as_fd(), Path::new(file)) {
-            Err(CallError { errno: Errno::NOENT, .. }) => {}
-            tree => trees.push((tree?, path.to_owned())),
-        }
-    }
-    Ok(trees)
-}
-
-/// The files that the kernel itself can show of the container, and what is left to be shown by us.
-fn native_trees(
-    native: &NativeViews,
-    mut selected: Selection,
-    cgroup: &Cgroup,
-) -> Result<(Vec<Tree>, Selection), Error> {
-    let mut trees = Vec::new();
-    if !native.has_files() || !cgroup.become_view_boundary()? {
-        return Ok((trees, selected));
-    }
-    for file in selected.files() {
-        let name = file.path().to_bytes().strip_prefix(b"/proc/").and_then(|name| CString::new(name).ok());
-        if let (Some(path), Some(name)) = (native.file(file), name) {
-            trees.push((read_only_tree(CWD, &path)?, name));
-            selected = selected.without(file);
-        }
-    }
-    Ok((trees, selected))
-}
-
-fn read_only_tree(directory: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, CallError> {
-    let arguments = || path.display().to_string();
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = open_tree(directory, path, flags).call("open_tree", arguments)?;
-    mount_setattr(tree.as_fd(), MountAttributes::READ_ONLY, None, false).call("mount_setattr", arguments)?;
-    Ok(tree)
 }

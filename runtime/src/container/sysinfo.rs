@@ -44,7 +44,7 @@ pub(super) fn make_sysinfo(
     runtime: &Runtime,
 ) -> Result<SysinfoOutcome, Error> {
     let texts = match view {
-        ViewOutcome::Made(view) => Some(view.texts().clone()),
+        ViewOutcome::Made(view) => Some(view.served.texts().clone()),
         ViewOutcome::NotNeeded | ViewOutcome::Failed(_) => None,
     };
     match (plan, texts) {

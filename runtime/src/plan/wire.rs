@@ -45,6 +45,30 @@ pub(crate) struct ExecPlan {
     pub(crate) process: ProcessPlan,
 }
 
+/// A change of what a running container is shown, made by a process that ends with it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ViewChangePlan {
+    /// A process of the container; its mount namespace is joined by this pidfd.
+    pub(crate) target: Descriptor,
+    pub(crate) change: ViewChange,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ViewChange {
+    /// Take off what covers the kernel's files.
+    Uncover(Vec<CoverPlan>),
+    /// Cover them again.
+    Cover(ProcViewPlan),
+}
+
+/// A mount of a view.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CoverPlan {
+    pub(crate) path: CString,
+    /// Major and minor number of the file system that is mounted there.
+    pub(crate) device: (u32, u32),
+}
+
 /// Where the process lives.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct NamespacePlan {
@@ -239,4 +263,5 @@ pub(crate) enum StdioPlan {
 pub(crate) enum Plan {
     Init(Box<InitPlan>),
     Exec(Box<ExecPlan>),
+    ViewChange(Box<ViewChangePlan>),
 }

@@ -1,8 +1,12 @@
 //! What a view consists of, for people.
 
+use std::ffi::CStr;
+
 /// A container's view as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewDescription {
+    /// Whether it is in the place of the kernel's files.
+    pub placement: Placement,
     /// Its files.
     pub files: Vec<ShownFile>,
     /// Texts that were asked for.
@@ -11,11 +15,20 @@ pub struct ViewDescription {
     pub fallbacks: u64,
 }
 
+/// Whether a view is in the place of the kernel's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// As since the container was made, or again.
+    InPlace,
+    /// Somebody wanted the host's files back.
+    Withdrawn,
+}
+
 /// One file of a view.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShownFile {
     /// Where the container finds it.
-    pub path: String,
+    pub path: &'static CStr,
     /// Who answers its readers.
     pub mechanism: Mechanism,
 }

@@ -14,7 +14,7 @@ mod serve;
 mod texts;
 mod view;
 
-pub use description::{Mechanism, ShownFile, ViewDescription};
+pub use description::{Mechanism, Placement, ShownFile, ViewDescription};
 pub use file::ViewFile;
 pub(crate) use native::NativeViews;
 pub use policy::{Containers, CpuView, Selection, UnknownFile, ViewPolicy};

@@ -2,7 +2,6 @@
 
 use super::serve::{Connections, FuseMount, Server};
 use super::texts::ContainerTexts;
-use super::{ShownFile, ViewDescription};
 use crate::error::CallError;
 use rustix::fd::OwnedFd;
 
@@ -21,36 +20,32 @@ pub(crate) struct View {
     server: Server,
     /// Held so that the kernel takes the file systems apart when this is dropped, and not in the exit of the container's last
     /// process, which would wait for it.
-    _trees: [Option<OwnedFd>; 2],
+    trees: ViewTrees,
     texts: ContainerTexts,
-    files: Vec<ShownFile>,
+}
+
+/// The file systems of a view that is served, as trees to be mounted.
+#[derive(Debug)]
+pub(crate) struct ViewTrees {
+    pub(crate) live: Option<OwnedFd>,
+    pub(crate) lasting: Option<OwnedFd>,
 }
 
 impl View {
-    /// Serves mounts; `files` are all that the container is shown, by whatever mechanism.
-    pub(crate) fn serve(
-        mounts: ViewMounts,
-        texts: ContainerTexts,
-        files: Vec<ShownFile>,
-    ) -> Result<Self, CallError> {
+    pub(crate) fn serve(mounts: ViewMounts, texts: ContainerTexts) -> Result<Self, CallError> {
         let (live, live_tree) = mounts.live.map(FuseMount::into_parts).unzip();
         let (lasting, lasting_tree) = mounts.lasting.map(FuseMount::into_parts).unzip();
         let server = Server::start(Connections { live, lasting }, texts.clone())?;
-        Ok(Self { server, _trees: [live_tree, lasting_tree], texts, files })
-    }
-
-    pub(crate) fn describe(&self) -> ViewDescription {
-        let counters = self.texts().counters();
-        ViewDescription {
-            files: self.files.clone(),
-            reads: counters.reads(),
-            fallbacks: counters.fallbacks(),
-        }
+        Ok(Self { server, trees: ViewTrees { live: live_tree, lasting: lasting_tree }, texts })
     }
 
     /// What it shows, for others who show the same.
     pub(crate) fn texts(&self) -> &ContainerTexts {
         &self.texts
+    }
+
+    pub(crate) fn trees(&self) -> &ViewTrees {
+        &self.trees
     }
 
     /// Has readers see at once what an update of the container changed.

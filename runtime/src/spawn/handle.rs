@@ -147,7 +147,7 @@ impl Spawner {
         let (control, theirs) = Channel::pair().map_err(|source| Error::Channel { peer: PEER, source })?;
         let cgroup = descriptors.lend(cgroup);
         descriptors.add(theirs.into_descriptor());
-        let request = Request::Spawn { plan, cgroup };
+        let request = Request::Spawn { plan, cgroup: Some(cgroup) };
         let outcome = match self.ask_for_process(&request, &descriptors) {
             Err(Error::Step(error)) if error.errno == Some(Errno::BUSY.raw_os_error()) => {
                 match elsewhere()? {
@@ -161,6 +161,18 @@ impl Spawner {
             outcome => outcome,
         };
         outcome.map(|(pid, pidfd)| Spawned { pid, pidfd, control })
+    }
+
+    /// Clones a process that runs `plan` beside the shim, in its cgroup.
+    pub(crate) fn spawn_beside(
+        &self,
+        plan: Plan,
+        mut descriptors: Descriptors<'_>,
+    ) -> Result<Spawned, Error> {
+        let (control, theirs) = Channel::pair().map_err(|source| Error::Channel { peer: PEER, source })?;
+        descriptors.add(theirs.into_descriptor());
+        let (pid, pidfd) = self.ask_for_process(&Request::Spawn { plan, cgroup: None }, &descriptors)?;
+        Ok(Spawned { pid, pidfd, control })
     }
 
     fn ask_for_process(

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The shim to the spawner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Clone a process and let it run the plan. Its end of the control channel is the last descriptor. Answered by
+    /// Clone a process and let it run the plan, in this cgroup or else the spawner's. Its end of the control channel is the last descriptor. Answered by
     /// `Spawned`.
-    Spawn { plan: Plan, cgroup: Descriptor },
+    Spawn { plan: Plan, cgroup: Option<Descriptor> },
     /// Clone a process that does nothing until the other end of the last descriptor, a channel, is closed. Answered by
     /// `Spawned`.
     Hold,
@@ -40,6 +40,8 @@ pub(crate) enum ChildMessage {
     Ready,
     /// The filter that asks about `sysinfo` is loaded; its listener travels along. The process goes straight on.
     SysinfoListener,
+    /// These files of the container's view were covered, or uncovered; the process exits.
+    ViewChanged { paths: Vec<String> },
     /// A seccomp filter with a notifier is loaded, and this is the number of its descriptor in the process. It cannot travel
     /// along: sending it may already be what the notifier has to allow. The process goes on once it was handed over.
     SeccompListener { descriptor: i32 },

@@ -100,14 +100,14 @@ struct Spawn<'a> {
     descriptors: Vec<OwnedFd>,
     /// The new process takes it; there is one of it in every copy of this memory.
     control: RefCell<Option<Channel>>,
-    cgroup: Descriptor,
+    cgroup: Option<Descriptor>,
 }
 
 impl Spawn<'_> {
     fn answer(&self, plan: Plan) -> Result<(), ChannelError> {
         let user = match &plan {
             Plan::Init(init) => init.namespaces.user,
-            Plan::Exec(_) => None,
+            Plan::Exec(_) | Plan::ViewChange(_) => None,
         };
         let (made, helper) = match user {
             None => (self.clone_process(plan), None),
@@ -188,10 +188,10 @@ impl Spawn<'_> {
     fn clone_here(&self, plan: Plan) -> Result<Cloned, StepError> {
         let new = match &plan {
             Plan::Init(init) => init.namespaces.new,
-            Plan::Exec(_) => 0,
+            Plan::Exec(_) | Plan::ViewChange(_) => 0,
         };
-        let cgroup = self.descriptor(self.cgroup)?;
-        match sys::clone3(CloneFlags::PARENT.with(CloneFlags::namespaces(new)), Some(cgroup)) {
+        let cgroup = self.cgroup.map(|cgroup| self.descriptor(cgroup)).transpose()?;
+        match sys::clone3(CloneFlags::PARENT.with(CloneFlags::namespaces(new)), cgroup) {
             Ok(Forked::Child) => self.run(plan),
             Ok(Forked::Parent { pid, pidfd }) => Ok((pid, pidfd)),
             Err(errno) => {
@@ -205,6 +205,7 @@ impl Spawn<'_> {
         let (pid, time) = match plan {
             Plan::Init(init) => (init.namespaces.pid, init.namespaces.new_time.as_deref()),
             Plan::Exec(exec) => (exec.pid_namespace, None),
+            Plan::ViewChange(_) => (None, None),
         };
         if let Some(pid) = pid {
             move_into_link_name_space(self.descriptor(pid)?, Some(LinkNameSpaceType::ProcessID))

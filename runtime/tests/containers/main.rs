@@ -12,6 +12,7 @@ mod mounts;
 mod proc_view;
 mod process;
 mod sysinfo;
+mod view_change;
 
 use ballast_runtime::Runtime;
 use libtest_mimic::{Arguments, Trial};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         proc_view::TESTS,
         process::TESTS,
         sysinfo::TESTS,
+        view_change::TESTS,
     ]
     .concat();
     let trials = tests

@@ -179,7 +179,7 @@ fn end(runtime: &Arc<Runtime>) {
     open.read_to_string(&mut read).unwrap();
     let view = container.describe_view().unwrap();
     assert!(read.starts_with("cpu  ") && view.reads > 0 && view.fallbacks == 0, "{view:?}");
-    let stat = ShownFile { path: "/proc/stat".to_owned(), mechanism: Mechanism::Live };
+    let stat = ShownFile { path: c"/proc/stat", mechanism: Mechanism::Live };
     assert!(view.files.contains(&stat), "{view:?}");
     init.signal(9).unwrap();
     wait(&init);
