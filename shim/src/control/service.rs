@@ -5,14 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ballast_cgroups::priority;
 use ballast_proto::{Pod, ballast_pod as wire};
-use ballast_runtime::{ContainerPriority, Mechanism, ShownFile, ViewDescription};
+use ballast_runtime::{ContainerPriority, Mechanism, Placement, ShownFile, ViewDescription};
 use containerd_shim_protos::protobuf::MessageField;
 use ttrpc::{Code, Result, asynchronous::TtrpcContext};
 
 use crate::{
     log::{self, Level},
     server::Context,
-    task::{Description, TaskService},
+    task::{Description, TaskError, TaskService},
     version,
 };
 
@@ -34,15 +34,19 @@ impl PodService {
 #[derive(Debug, thiserror::Error)]
 enum ControlError {
     #[error("there is no log level {given:?}: there are {}", Level::ALL.map(Level::name).join(", "))]
-    NoSuchLevel { given: String },
+    Level { given: String },
     #[error("level {given} {source}")]
-    NoSuchPriority { given: u32, source: priority::LevelFault },
+    Priority { given: u32, source: priority::LevelFault },
+    #[error("there is no placement {given} of a view")]
+    Placement { given: i32 },
 }
 
 impl From<ControlError> for ttrpc::Error {
     fn from(error: ControlError) -> Self {
         let code = match error {
-            ControlError::NoSuchLevel { .. } | ControlError::NoSuchPriority { .. } => Code::INVALID_ARGUMENT,
+            ControlError::Level { .. } | ControlError::Priority { .. } | ControlError::Placement { .. } => {
+                Code::INVALID_ARGUMENT
+            }
         };
         Self::RpcStatus(ttrpc::get_status(code, error))
     }
@@ -77,13 +81,34 @@ impl Pod for PodService {
         })
     }
 
+    async fn set_proc_view(
+        &self,
+        _: &TtrpcContext,
+        request: wire::SetProcViewRequest,
+    ) -> Result<wire::SetProcViewResponse> {
+        let placement = match request.placement.enum_value() {
+            Ok(wire::Placement::IN_PLACE) => Placement::InPlace,
+            Ok(wire::Placement::WITHDRAWN) => Placement::Withdrawn,
+            Ok(wire::Placement::PLACEMENT_UNSPECIFIED) | Err(_) => {
+                return Err(ControlError::Placement { given: request.placement.value() }.into());
+            }
+        };
+        let outcomes = if request.container_id.is_empty() {
+            self.tasks.place_views(placement).await?
+        } else {
+            let paths = self.tasks.place_view(&request.container_id, placement).await?;
+            vec![(request.container_id, Ok(paths))]
+        };
+        let changes = outcomes.into_iter().map(|(id, outcome)| proc_view_change(id, outcome)).collect();
+        Ok(wire::SetProcViewResponse { changes, ..wire::SetProcViewResponse::default() })
+    }
+
     async fn set_log_level(
         &self,
         _: &TtrpcContext,
         request: wire::SetLogLevelRequest,
     ) -> Result<wire::SetLogLevelResponse> {
-        let level =
-            Level::from_name(&request.level).ok_or(ControlError::NoSuchLevel { given: request.level })?;
+        let level = Level::from_name(&request.level).ok_or(ControlError::Level { given: request.level })?;
         let previous = log::level();
         log::change_level(level);
         Ok(wire::SetLogLevelResponse {
@@ -97,7 +122,7 @@ impl Pod for PodService {
 fn level_of(number: Option<u32>) -> std::result::Result<Option<priority::Level>, ControlError> {
     let level = |given| {
         let number = u8::try_from(given).map_err(|_| priority::LevelFault);
-        number.and_then(priority::Level::new).map_err(|source| ControlError::NoSuchPriority { given, source })
+        number.and_then(priority::Level::new).map_err(|source| ControlError::Priority { given, source })
     };
     number.map(level).transpose()
 }
@@ -127,7 +152,7 @@ fn container(description: Description) -> wire::Container {
 
 fn proc_view(view: ViewDescription) -> wire::ProcView {
     let file = |file: ShownFile| wire::ViewFile {
-        path: file.path,
+        path: file.path.to_string_lossy().into_owned(),
         mechanism: mechanism(file.mechanism).into(),
         ..wire::ViewFile::default()
     };
@@ -135,6 +160,11 @@ fn proc_view(view: ViewDescription) -> wire::ProcView {
         files: view.files.into_iter().map(file).collect(),
         reads: view.reads,
         fallbacks: view.fallbacks,
+        placement: match view.placement {
+            Placement::InPlace => wire::Placement::IN_PLACE,
+            Placement::Withdrawn => wire::Placement::WITHDRAWN,
+        }
+        .into(),
         ..wire::ProcView::default()
     }
 }
@@ -145,4 +175,15 @@ fn mechanism(mechanism: Mechanism) -> wire::Mechanism {
         Mechanism::Lasting => wire::Mechanism::LASTING,
         Mechanism::Kernel => wire::Mechanism::KERNEL,
     }
+}
+
+fn proc_view_change(
+    container_id: String,
+    outcome: std::result::Result<Vec<String>, TaskError>,
+) -> wire::ProcViewChange {
+    let (paths, failure) = match outcome {
+        Ok(paths) => (paths, String::new()),
+        Err(error) => (Vec::new(), ballast_runtime::report(&error)),
+    };
+    wire::ProcViewChange { container_id, paths, failure, ..wire::ProcViewChange::default() }
 }

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ballast_runtime::{self as runtime, OperatorWord};
+use ballast_runtime::{self as runtime, OperatorWord, Placement};
 use containerd_shim_protos::events::task::{TaskDelete, TaskPaused, TaskResumed, TaskStart};
 use oci_spec::runtime::LinuxResources;
 use rustix::process::Signal;
@@ -141,6 +141,23 @@ impl Container {
     pub(super) async fn follow_operator(&self) -> Result<(), TaskError> {
         let word = self.context.runtime.operator_level().map(OperatorWord::Pod);
         if word == self.runtime.operator_word() { Ok(()) } else { self.set_priority(word).await }
+    }
+
+    /// Puts its view of `/proc` in place, or the host's files; returns the paths that changed.
+    pub(super) async fn place_view(&self, placement: Placement) -> Result<Vec<String>, TaskError> {
+        let _operation = self.operation.lock().await;
+        self.state.read(ContainerState::may_change_view).map_err(|refusal| self.refused(refusal))?;
+        let container = Arc::clone(&self.runtime);
+        let process = self.context.reaper.spawning();
+        let placed = self.blocking("change the view of /proc", move || match placement {
+            Placement::InPlace => container.restore_view(),
+            Placement::Withdrawn => container.withdraw_view(),
+        });
+        let placed = placed.await;
+        drop(process);
+        let paths = placed?;
+        tracing::info!(id = self.id, ?placement, files = paths.len(), "view of /proc changed");
+        Ok(paths)
     }
 
     /// Logs what a person should hear about its memory QoS and its priority.

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use ballast_cgroups::priority::Level;
-use ballast_runtime::OperatorWord;
+use ballast_runtime::{OperatorWord, Placement};
 use containerd_shim_protos::{
     api::{
         CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest,
@@ -20,6 +20,7 @@ use containerd_shim_protos::{
     shim::oci::ProcessDetails,
     shim_async::Task,
 };
+use futures_util::future::join_all;
 use oci_spec::runtime::{LinuxResources, Process as ProcessSpec};
 use serde::de::DeserializeOwned;
 use ttrpc::{Result, asynchronous::TtrpcContext};
@@ -98,6 +99,39 @@ impl TaskService {
             }
         }
         Ok(descriptions)
+    }
+
+    /// Puts the view of `/proc` in place, or the host's files, in every container that has one and has not ended. Returns the
+    /// paths that changed in each, or why not.
+    ///
+    /// # Errors
+    /// When the runtime's threads are gone.
+    pub async fn place_views(
+        &self,
+        placement: Placement,
+    ) -> std::result::Result<Vec<(String, std::result::Result<Vec<String>, TaskError>)>, TaskError> {
+        let descriptions = self.describe().await?.into_iter();
+        let has_ended = |state| matches!(state, StateName::Stopped | StateName::Deleted);
+        let chosen =
+            descriptions.filter(|description| description.view.is_some() && !has_ended(description.state));
+        // At the same time: one whose file systems do not answer keeps the others waiting for nothing.
+        let placed = chosen.map(async |Description { id, .. }| {
+            let outcome = self.place_view(&id, placement).await;
+            (id, outcome)
+        });
+        Ok(join_all(placed).await)
+    }
+
+    /// As [`Self::place_views`], in one container.
+    ///
+    /// # Errors
+    /// When there is no such container, or it has ended, or has no view.
+    pub async fn place_view(
+        &self,
+        id: &str,
+        placement: Placement,
+    ) -> std::result::Result<Vec<String>, TaskError> {
+        self.container(id)?.place_view(placement).await
     }
 
     fn container(&self, id: &str) -> std::result::Result<Arc<Container>, TaskError> {

@@ -168,6 +168,15 @@ impl ContainerState {
         }
     }
 
+    pub(super) fn may_change_view(&self) -> Result<(), Refusal> {
+        match self.init {
+            InitState::Stopped(_) | InitState::Deleted(_) | InitState::Exiting(_) => {
+                Err(self.refuse("change the view of"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn may_signal(&self) -> Result<(), Refusal> {
         match self.init {
             InitState::Exiting(_) | InitState::Stopped(_) | InitState::Deleted(_) => Err(Refusal::Finished),

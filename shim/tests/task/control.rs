@@ -1,7 +1,8 @@
 //! What an operator asks of the shim.
 
 use ballast_proto::ballast_pod::{
-    DescribeRequest, DescribeResponse, Mechanism, SetLogLevelRequest, SetLogLevelResponse,
+    DescribeRequest, DescribeResponse, Mechanism, Placement, SetLogLevelRequest, SetLogLevelResponse,
+    SetProcViewRequest, SetProcViewResponse,
 };
 use serde_json::json;
 use ttrpc::Code;
@@ -46,6 +47,71 @@ fn the_pod_is_described_as_it_is() {
     assert_eq!(describe(&pod).containers[0].state, "stopped");
     pod.delete("c", "");
     assert!(describe(&pod).containers.is_empty());
+}
+
+fn set_proc_view(
+    pod: &Pod,
+    container: &str,
+    placement: Placement,
+) -> Result<Vec<(String, Vec<String>)>, ttrpc::Status> {
+    let request = SetProcViewRequest {
+        container_id: container.to_owned(),
+        placement: placement.into(),
+        ..SetProcViewRequest::default()
+    };
+    let answer: SetProcViewResponse = pod.control("SetProcView", &request)?;
+    let failures: Vec<_> = answer.changes.iter().map(|change| &*change.failure).collect();
+    assert!(failures.iter().all(|failure| failure.is_empty()), "{failures:?}");
+    Ok(answer.changes.into_iter().map(|change| (change.container_id, change.paths)).collect())
+}
+
+#[test]
+fn a_view_is_taken_away_and_put_back_in_one_container_or_all_and_the_shim_remembers() {
+    let pod = Pod::start();
+    let with_view = |mut config: serde_json::Value| {
+        config["annotations"] = json!({"ballast.dev/proc-view": "stat,uptime"});
+        config
+    };
+    pod.create("c", "sleep 1000", with_view);
+    pod.create("plain", "sleep 1000", |config| config);
+    pod.create("pod", "sleep 1000", with_view);
+    for id in ["c", "plain", "pod"] {
+        pod.start_process(id, "");
+    }
+    let placements = || -> Vec<_> {
+        let containers = describe(&pod).containers;
+        let views = containers.iter().filter(|container| container.proc_view.is_some());
+        views.map(|container| container.proc_view.placement.enum_value().unwrap()).collect()
+    };
+    let paths = || vec!["/proc/stat".to_owned(), "/proc/uptime".to_owned()];
+    let away = set_proc_view(&pod, "c", Placement::WITHDRAWN).unwrap();
+    assert_eq!(away, [("c".to_owned(), paths())]);
+    assert_eq!(placements(), [Placement::WITHDRAWN, Placement::IN_PLACE]);
+    let all = set_proc_view(&pod, "", Placement::WITHDRAWN).unwrap();
+    assert_eq!(all, [("c".to_owned(), vec![]), ("pod".to_owned(), paths())]);
+    pod.kill("pod", "", 9).unwrap();
+    pod.wait("pod", "");
+    let back = set_proc_view(&pod, "", Placement::IN_PLACE).unwrap();
+    assert_eq!(back, [("c".to_owned(), paths())]);
+    assert_eq!(placements(), [Placement::IN_PLACE, Placement::WITHDRAWN]);
+
+    for (container, placement, code, text) in [
+        ("pod", Placement::IN_PLACE, Code::FAILED_PRECONDITION, "cannot change the view of a stopped"),
+        ("plain", Placement::WITHDRAWN, Code::FAILED_PRECONDITION, "the container has no view of /proc"),
+        ("nobody", Placement::WITHDRAWN, Code::NOT_FOUND, "container nobody not created"),
+        ("c", Placement::PLACEMENT_UNSPECIFIED, Code::INVALID_ARGUMENT, "there is no placement 0"),
+    ] {
+        let refusal = set_proc_view(&pod, container, placement).unwrap_err();
+        assert_eq!(refusal.code(), code, "{}", refusal.message());
+        assert!(refusal.message().contains(text), "{}", refusal.message());
+    }
+    for id in ["c", "plain"] {
+        pod.kill(id, "", 9).unwrap();
+        pod.wait(id, "");
+    }
+    for id in ["c", "plain", "pod"] {
+        pod.delete(id, "");
+    }
 }
 
 #[test]

@@ -6,7 +6,6 @@
 mod shim;
 
 use ballast_runtime::ShimRecord;
-use futures_util::future::join_all;
 
 pub(crate) use self::shim::{Shim, ShimError};
 use crate::names::{Bundles, Names};
@@ -63,9 +62,7 @@ pub(crate) fn all(bundles: &Bundles) -> Result<Vec<Pod>, PodsError> {
 /// The one pod of this id, beginning of an id, name, or namespace and name with a slash between.
 pub(crate) fn find<'a>(pods: &'a [Pod], name: &str) -> Result<&'a Pod, PodsError> {
     let matching: Vec<_> = pods.iter().filter(|pod| pod.is_called(name)).map(Target::Pod).collect();
-    match only(matching, name, PodsError::NoSuchPod)? {
-        Target::Pod(pod) | Target::Container(pod, _) => Ok(pod),
-    }
+    Ok(only(matching, name, PodsError::NoSuchPod)?.pod())
 }
 
 /// As [`find`], of pods and containers; a container is also meant by its pod's name and its own, with a slash between.
@@ -89,14 +86,6 @@ where
     let event_loop =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PodsError::EventLoop)?;
     event_loop.block_on(answer)
-}
-
-/// Asks the shims of all pods at the same time; the answers in the order of the pods.
-pub(crate) async fn of_each<'a, T, Answer>(pods: &'a [Pod], ask: impl Fn(&'a Pod) -> Answer) -> Vec<T>
-where
-    Answer: Future<Output = T>,
-{
-    join_all(pods.iter().map(ask)).await
 }
 
 fn only<'a>(
@@ -168,7 +157,21 @@ impl Pod {
     }
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    pub(crate) fn pod(&self) -> &'a Pod {
+        match self {
+            Self::Pod(pod) | Self::Container(pod, _) => pod,
+        }
+    }
+
+    /// The only container that is meant.
+    pub(crate) fn container(&self) -> Option<&'a Container> {
+        match self {
+            Self::Pod(_) => None,
+            Self::Container(_, container) => Some(container),
+        }
+    }
+
     fn id(&self) -> &str {
         match self {
             Self::Pod(pod) => pod.id(),

@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use ballast_cgroups::priority::Level;
 use ballast_proto::{
     PodClient,
-    ballast_pod::{Container, DescribeRequest, DescribeResponse, SetLogLevelRequest, SetPriorityRequest},
+    ballast_pod::{
+        Container, DescribeRequest, DescribeResponse, Placement, ProcViewChange, SetLogLevelRequest,
+        SetPriorityRequest, SetProcViewRequest,
+    },
 };
 use tokio::net::UnixStream;
 use ttrpc::{
@@ -92,6 +95,20 @@ impl Shim {
     /// What it knows of its pod.
     pub(crate) async fn describe(&self) -> Result<DescribeResponse, ShimError> {
         self.answer(self.client.describe(bounded(), &DescribeRequest::default()).await)
+    }
+
+    /// Puts views in place, or the host's files, in one of the pod's containers or in all.
+    pub(crate) async fn set_proc_view(
+        &self,
+        container: Option<&str>,
+        placement: Placement,
+    ) -> Result<Vec<ProcViewChange>, ShimError> {
+        let request = SetProcViewRequest {
+            container_id: container.unwrap_or_default().to_owned(),
+            placement: placement.into(),
+            ..SetProcViewRequest::default()
+        };
+        Ok(self.answer(self.client.set_proc_view(bounded(), &request).await)?.changes)
     }
 
     /// Changes its log level; returns the one before.

@@ -1,16 +1,18 @@
 //! Reports for a person.
 
-use super::report::Report;
+use super::report::{Change, Report};
 use crate::output::{container_name, plain, short};
 
 /// One line for each container.
 pub(super) fn list(reports: &[Report]) -> String {
-    let mut lines = plain(["CONTAINER", "NAME", "POD", "LIVE", "LASTING", "KERNEL", "READS", "FALLBACKS"]);
+    let mut lines =
+        plain(["CONTAINER", "NAME", "POD", "VIEW", "LIVE", "LASTING", "KERNEL", "READS", "FALLBACKS"]);
     for report in reports {
         lines.add_row([
             short(&report.id),
             container_name(&report.container),
             report.pod.clone(),
+            report.view.to_owned(),
             report.count("live").to_string(),
             report.count("lasting").to_string(),
             report.count("kernel").to_string(),
@@ -33,6 +35,21 @@ pub(super) fn show(reports: &[Report]) -> String {
                 file.mechanism.to_owned(),
             ]);
         }
+    }
+    lines.trim_fmt()
+}
+
+/// What was done, one line for each container.
+pub(super) fn changes(changes: &[Change]) -> String {
+    let mut lines = plain(["CONTAINER", "NAME", "POD", "CHANGED", ""]);
+    for change in changes {
+        lines.add_row([
+            short(&change.id),
+            container_name(&change.container),
+            change.pod.clone(),
+            change.paths.len().to_string(),
+            change.failure.clone().unwrap_or_default(),
+        ]);
     }
     lines.trim_fmt()
 }
