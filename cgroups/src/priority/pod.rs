@@ -51,39 +51,39 @@ pub(super) fn settle_pod(
         _ => wish,
     };
     let highest = level.map(|level| containers.highest().map_or(level, |highest| level.min(highest)));
-    let held = known.map(|note| note.held).unwrap_or_default();
+    let mut note = PodNote { level, held: known.map(|note| note.held).unwrap_or_default() };
     let request = Request { level: highest, ..Request::default() };
-    let (mut settled, held) = loop {
-        let attempt = bring_pod(files, pod, level, &request, held.clone(), &containers, rejected)?;
-        if let Some(settled) = attempt {
+    let mut settled = loop {
+        if let Some(settled) = bring_pod(files, pod, &mut note, &request, &containers, rejected)? {
             break settled;
         }
     };
     settled.stuck.extend(containers.reassert(files, pod)?);
-    if level.is_none() && held.is_empty() {
+    if note == PodNote::default() {
         note::remove(files, pod)?;
     } else {
-        note::write(files, pod, &PodNote { level, held })?;
+        note::write(files, pod, &note)?;
     }
     Ok(settled)
 }
 
+/// One attempt at the pod's files. `None` when the kernel refused something, which is then among `rejected`; what was written before that
+/// is in the note.
 fn bring_pod(
     files: &dyn Files,
     pod: &str,
-    level: Option<Level>,
+    note: &mut PodNote,
     request: &Request,
-    held: Vec<note::Held>,
     containers: &Containers,
     rejected: &mut Vec<Rejected>,
-) -> Result<Option<(Settled, Vec<note::Held>)>> {
+) -> Result<Option<Settled>> {
     let probe = Probe::of(files, pod)?;
     let mut ledger = Ledger {
         files,
         directory: pod,
         parent: pod.rsplit_once('/').map(|(parent, _)| parent),
         followers: Followers::Children(containers.with_own_slots()),
-        held,
+        held: std::mem::take(&mut note.held),
         stuck: Vec::new(),
     };
     let cpu_weight = cpu_weight(&ledger)?;
@@ -91,10 +91,12 @@ fn bring_pod(
     let choices = plan(&ask, &Taken::new(), rejected);
     let wanted = wanted(&choices);
     let refused = carry_out(&mut ledger, &wanted, |held| {
-        note::write(files, pod, &PodNote { level, held: held.to_vec() })
+        note.held = held.to_vec();
+        note::write(files, pod, note)
     })?;
+    note.held = ledger.held;
     let Some((slot, reason)) = refused else {
-        return Ok(Some((Settled { choices, stuck: ledger.stuck }, ledger.held)));
+        return Ok(Some(Settled { choices, stuck: ledger.stuck }));
     };
     reject(&choices, &slot, &reason, rejected);
     Ok(None)

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
+use rustix::io::Errno;
 
 use super::*;
 use crate::limits::{DeviceNumber, Limit, Limits};
@@ -231,8 +232,26 @@ fn write_limits(model: &Model, container: &str, weight: Option<u64>, quota: Limi
     model.write(container, "cpu.max", &quota.to_string()).unwrap();
 }
 
+/// Files that nobody but priorities writes here, without the burst, which stands against kubelet's quota when it cannot be taken back.
+const REFUSABLE: [&str; 13] = [
+    "cgroup.priority",
+    "cpu.bvt_warp_ns",
+    "cpu.idle",
+    "cpu.offline",
+    "cpu.qos_level",
+    "io.bfq.weight",
+    "io.max",
+    "io.prio.class",
+    "io.weight",
+    "memory.async_ratio",
+    "memory.priority",
+    "memory.qos_level",
+    "net_cls.limit",
+];
+const ERRNOS: [Errno; 4] = [Errno::INVAL, Errno::PERM, Errno::BUSY, Errno::RANGE];
+
 /// A burst is only known to be too long by trying it.
-fn is_expected(refusal: &(String, String, rustix::io::Errno)) -> bool {
+fn is_expected(refusal: &(String, String, Errno)) -> bool {
     refusal.0 == "cpu.max.burst"
 }
 
@@ -249,6 +268,23 @@ proptest! {
         let refused: Vec<_> =
             pair.asked.refused.borrow().iter().filter(|refusal| !is_expected(refusal)).cloned().collect();
         prop_assert_eq!(refused, vec![]);
+        prop_assert_eq!(pair.asked.snapshot(), pair.plain.snapshot());
+    }
+
+    #[test]
+    fn what_a_kernel_refuses_for_a_while_is_taken_back_once_it_can_be(
+        kernel in select(&KERNELS[..]),
+        refused in subsequence(&REFUSABLE[..], 1..4), errno in select(&ERRNOS[..]),
+        accepted in moves(), while_refused in moves(), after in moves(),
+    ) {
+        let mut pair = Pair::new(kernel);
+        for (files, moves) in [(vec![], accepted), (refused, while_refused), (vec![], after)] {
+            *pair.asked.broken.borrow_mut() = files.iter().map(|file| ((*file).to_owned(), errno)).collect();
+            for Move { step, crash } in &moves {
+                pair.take(step, *crash);
+            }
+        }
+        pair.clear();
         prop_assert_eq!(pair.asked.snapshot(), pair.plain.snapshot());
     }
 
