@@ -62,7 +62,7 @@ impl<T: Texts> Attendant<T> {
     pub(crate) fn attend(&self, listener: OwnedFd) -> Result<(), CallError> {
         // Quicker, where the kernel can; nothing else depends on it.
         let _before_6_6 = sys::seccomp_wake_synchronously(listener.as_fd());
-        self.desk.news().arrived.push(listener);
+        self.desk.take_in(listener)?;
         let clerk = self.clerk.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(clerk) = clerk else {
             self.desk.ring();
@@ -74,6 +74,7 @@ impl<T: Texts> Attendant<T> {
             .stack_size(STACK_BYTES)
             .spawn(move || serve(&desk, clerk))
             .map(drop)
+            .inspect_err(|_| self.desk.close())
             .map_err(|error| Errno::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EAGAIN)))
             .call("clone", || "thread sysinfo".into())
     }
@@ -81,14 +82,31 @@ impl<T: Texts> Attendant<T> {
 
 impl<T: Texts> Drop for Attendant<T> {
     fn drop(&mut self) {
-        self.desk.news().is_closed = true;
-        self.desk.ring();
+        self.desk.close();
     }
 }
 
 impl Desk {
     fn news(&self) -> MutexGuard<'_, News> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_in(&self, listener: OwnedFd) -> Result<(), CallError> {
+        let mut news = self.news();
+        if news.is_closed {
+            return Err(Errno::CANCELED).call("clone", || "thread sysinfo, which has ended".into());
+        }
+        news.arrived.push(listener);
+        Ok(())
+    }
+
+    /// Nobody answers from now on: listeners that were not looked at yet are closed, or their callers would wait for ever.
+    fn close(&self) {
+        let mut news = self.news();
+        news.is_closed = true;
+        news.arrived.clear();
+        drop(news);
+        self.ring();
     }
 
     fn ring(&self) {
@@ -109,7 +127,8 @@ impl Desk {
 fn serve<T: Texts>(desk: &Desk, mut clerk: Clerk<T>) {
     let mut listeners = Vec::new();
     while desk.look(&mut listeners) {
-        let Ok(ready) = wait(desk, &listeners) else { return };
+        // The kernel has no memory for that: better no answers than none that are awaited.
+        let Ok(ready) = wait(desk, &listeners) else { return desk.close() };
         let mut ready = ready.into_iter();
         listeners.retain(|listener| {
             let events = ready.next().unwrap_or(PollFlags::empty());
