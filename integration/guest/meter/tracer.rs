@@ -124,6 +124,8 @@ struct Tracee {
     in_call: bool,
     /// What comes next is the call that attaching has interrupted, made again.
     repeats: bool,
+    /// Where the last instruction was.
+    address: u64,
 }
 
 impl Tracer {
@@ -153,7 +155,7 @@ impl Tracer {
 
     fn admit(&mut self, pid: Pid, repeats: bool) -> Result<()> {
         let role = role(pid, self.processes)?;
-        self.tracees.entry(pid).or_insert(Tracee { role, in_call: false, repeats });
+        self.tracees.entry(pid).or_insert(Tracee { role, in_call: false, repeats, address: 0 });
         Ok(())
     }
 
@@ -245,12 +247,15 @@ impl Tracer {
         if std::mem::take(&mut tracee.repeats) {
             return Ok(());
         }
-        let role = tracee.role;
         let address = match ptrace::getregs(pid) {
             Err(Errno::ESRCH) => return Ok(()),
             registers => registers.with_context(|| format!("read the registers of {pid}"))?.rip,
         };
-        *self.trace.counts.entry((role, address)).or_default() += 1;
+        // An instruction that repeats itself (`rep stosb`) stops at each byte. How memory is copied and cleared is the C
+        // library's choice for the processor at hand; counted once, it hardly shows.
+        if std::mem::replace(&mut tracee.address, address) != address {
+            *self.trace.counts.entry((tracee.role, address)).or_default() += 1;
+        }
         Ok(())
     }
 }

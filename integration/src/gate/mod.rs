@@ -42,13 +42,13 @@ pub enum Purpose {
 ///
 /// # Errors
 /// When the budget is exceeded, after a report of what grew; when something cannot be built, booted or counted.
-pub fn run(layout: &Layout, progress: &Progress, options: &NodeOptions, purpose: Purpose) -> Result<()> {
+pub fn run(layout: &Layout, progress: &Progress, ballast: Source, purpose: Purpose) -> Result<()> {
     let path = layout.workspace().join("integration/gate/budget.json");
     let overridden = overridden_profile();
     if purpose == Purpose::Record && !overridden.is_empty() {
         bail!("a budget is that of the workspace's release profile: unset {}", overridden.join(", "));
     }
-    let found = count(layout, progress, options, overridden.is_empty())?;
+    let found = count(layout, progress, ballast, overridden.is_empty())?;
     if purpose == Purpose::Record {
         let budget = Budget::of(&found);
         let text = serde_json::to_string_pretty(&budget).context("encode the budget")?;
@@ -77,8 +77,8 @@ fn overridden_profile() -> Vec<String> {
     names
 }
 
-fn count(layout: &Layout, progress: &Progress, options: &NodeOptions, own_profile: bool) -> Result<Found> {
-    if options.ballast == Source::WorkingTree {
+fn count(layout: &Layout, progress: &Progress, ballast: Source, own_profile: bool) -> Result<Found> {
+    if ballast == Source::WorkingTree {
         ballast::build(layout, progress)?;
     }
     let meter = progress.step("build the meter", |log| {
@@ -86,7 +86,9 @@ fn count(layout: &Layout, progress: &Progress, options: &NodeOptions, own_profil
         cargo::find(&cargo::build_static(layout, log, &arguments)?, "meter")
     })?;
     let shim = layout.bin().join(SHIM);
-    let node = Node::boot(layout, progress, &NodeOptions { containerd: None, ..options.clone() })?;
+    // Never this machine's kernel: it has other features, and counts would be others.
+    let options = NodeOptions { containerd: None, ballast, ..NodeOptions::default() };
+    let node = Node::boot(layout, progress, &options)?;
     let on_node = progress.step("count system calls", |_| {
         let argv = [&meter, Path::new("syscalls"), &shim].map(|word: &Path| word.display().to_string());
         parse(&node.command(argv).run()?)

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::conditions::Conditions;
 use super::samples::Quartiles;
 use crate::progress::Progress;
 use crate::setup;
@@ -51,9 +52,10 @@ pub fn run(layout: &Layout, progress: &Progress, measurement: &Measurement) -> R
     let place = layout.node().join("bench-runtime");
     cache::remove(&place)?;
     let bundles = Bundles::write(&place, &programs.container)?;
+    let conditions = Conditions::at_the_start()?;
     let measured = measure(&programs, &bundles, measurement.iterations);
     cache::remove(&place)?;
-    let report = measured?;
+    let report = Report::new(conditions.at_the_end()?, measurement.iterations, measured?, &programs.runc)?;
     println!("\n{report}");
     if let Some(path) = &measurement.markdown {
         fs::write(path, report.markdown()).with_context(|| format!("write {}", path.display()))?;
@@ -94,7 +96,7 @@ impl Programs {
     }
 }
 
-fn measure(programs: &Programs, bundles: &Bundles, iterations: u32) -> Result<Report> {
+fn measure(programs: &Programs, bundles: &Bundles, iterations: u32) -> Result<Vec<Row>> {
     let bundle = bundles.of("ballast")?;
     let mut contenders = [
         Contender::resident(
@@ -117,6 +119,5 @@ fn measure(programs: &Programs, bundles: &Bundles, iterations: u32) -> Result<Re
             }
         }
     }
-    let rows = rows.into_iter().map(|(name, values)| Row { name, quartiles: Quartiles::of(values) });
-    Report::new(iterations, rows.collect(), &programs.runc)
+    Ok(rows.into_iter().map(|(name, values)| Row { name, quartiles: Quartiles::of(values) }).collect())
 }

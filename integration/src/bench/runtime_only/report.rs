@@ -9,6 +9,7 @@ use comfy_table::presets::{ASCII_MARKDOWN, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
+use crate::bench::conditions::Conditions;
 use crate::bench::samples::Quartiles;
 
 /// What Ballast set itself: at most this many times the floor.
@@ -17,10 +18,7 @@ const GOAL: f64 = 2.0;
 /// Everything that one run found. The first row is the floor.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    kernel: String,
-    cpus: usize,
-    /// Tasks that wanted a CPU over the last minute when the run ended: what was noisy.
-    load: String,
+    conditions: Conditions,
     runc: String,
     crun: String,
     iterations: u32,
@@ -35,17 +33,8 @@ pub(super) struct Row {
 }
 
 impl Report {
-    pub(super) fn new(iterations: u32, rows: Vec<Row>, runc: &Path) -> Result<Self> {
-        let load = std::fs::read_to_string("/proc/loadavg").context("read /proc/loadavg")?;
-        Ok(Self {
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            cpus: std::thread::available_parallelism().context("count the CPUs")?.get(),
-            load: load.split(' ').next().unwrap_or_default().to_owned(),
-            runc: version(runc)?,
-            crun: version("crun".as_ref())?,
-            iterations,
-            rows,
-        })
+    pub(super) fn new(conditions: Conditions, iterations: u32, rows: Vec<Row>, runc: &Path) -> Result<Self> {
+        Ok(Self { conditions, runc: version(runc)?, crun: version("crun".as_ref())?, iterations, rows })
     }
 
     pub(super) fn markdown(&self) -> String {
@@ -53,17 +42,20 @@ impl Report {
     }
 
     fn introduction(&self) -> String {
-        let Self { kernel, cpus, load, runc, crun, iterations, .. } = self;
+        let Self { conditions, runc, crun, iterations, .. } = self;
+        let facts: Vec<_> =
+            conditions.facts().into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
         format!(
-            "Linux {kernel} (this machine's), {cpus} CPUs, load {load}, {runc}, {crun}; create + start + exit + delete of one \
-             container, medians of {iterations} rounds with their quartiles"
+            "{}\n{runc}, {crun}; create + start + exit + delete of one container, medians of {iterations} rounds with their \
+             quartiles",
+            facts.join("\n")
         )
     }
 
     fn table(&self, preset: &str) -> Table {
         let mut table = Table::new();
         table.load_preset(preset);
-        table.set_header(["", "ms", "/ floor", "goal", ""]);
+        table.set_header(["", "ms", "p99", "/ floor", "goal", ""]);
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -83,9 +75,9 @@ impl fmt::Display for Report {
 
 impl Row {
     #[expect(clippy::cast_precision_loss, reason = "shown with two digits after the point")]
-    fn cells(&self, floor: u64) -> [String; 5] {
+    fn cells(&self, floor: u64) -> [String; 6] {
         let milliseconds = |value: u64| value as f64 / 1e6;
-        let Quartiles { p25, median, p75, .. } = self.quartiles;
+        let Quartiles { p25, median, p75, p99, .. } = self.quartiles;
         let ratio = median as f64 / floor as f64;
         let (goal, met) = match self.name {
             "ballast" => {
@@ -95,7 +87,7 @@ impl Row {
         };
         let figures =
             format!("{:.2} ({:.2}..{:.2})", milliseconds(median), milliseconds(p25), milliseconds(p75));
-        [self.name.to_owned(), figures, format!("{ratio:.2}"), goal, met]
+        [self.name.to_owned(), figures, format!("{:.2}", milliseconds(p99)), format!("{ratio:.2}"), goal, met]
     }
 }
 
@@ -116,8 +108,11 @@ mod tests {
     #[test]
     fn ballast_is_held_against_the_floor() {
         let row = |name, value| Row { name, quartiles: Quartiles::of(vec![value]) };
-        assert_eq!(row("ballast", 2_000_000).cells(1_000_000)[2..], ["2.00", "<= 2 x floor", "met"]);
-        assert_eq!(row("ballast", 2_010_000).cells(1_000_000)[4], "not met");
-        assert_eq!(row("runc", 9_000_000).cells(1_000_000), ["runc", "9.00 (9.00..9.00)", "9.00", "", ""]);
+        assert_eq!(row("ballast", 2_000_000).cells(1_000_000)[2..], ["2.00", "2.00", "<= 2 x floor", "met"]);
+        assert_eq!(row("ballast", 2_010_000).cells(1_000_000)[5], "not met");
+        assert_eq!(
+            row("runc", 9_000_000).cells(1_000_000),
+            ["runc", "9.00 (9.00..9.00)", "9.00", "9.00", "", ""]
+        );
     }
 }
