@@ -53,6 +53,14 @@ enum Task {
         #[arg(long)]
         record: bool,
     },
+    /// What --proc of the benchmark runs on its node.
+    #[command(hide = true)]
+    ProcDriver {
+        /// The directory with the reader, the server of views and lxcfs.
+        programs: PathBuf,
+        /// Reads of each file.
+        reads: u32,
+    },
     /// Kubernetes' conformance suite for container runtimes: a handler beside a baseline.
     Critest {
         #[command(flatten)]
@@ -98,6 +106,16 @@ struct BenchArguments {
     /// `runc run`, `crun run` and bare system calls.
     #[arg(long, conflicts_with_all = ["pods", "crowd", "widths", "log_mebibytes", "html", "node", "kernel", "memory", "containerd", "bare", "installed"])]
     runtime_only: bool,
+    /// What reading a file below `/proc` costs in a container with a view, beside the host's own file and lxcfs; with
+    /// --runtime-only on this machine's kernel.
+    #[arg(long, conflicts_with_all = ["pods", "iterations"])]
+    proc: bool,
+    /// Reads of each file in each measurement of --proc.
+    #[arg(long, default_value_t = 2000, requires = "proc", value_parser = clap::value_parser!(u32).range(100..))]
+    reads: u32,
+    /// Also draw the results of --proc to this file, as SVG.
+    #[arg(long, requires = "proc")]
+    plot: Option<PathBuf>,
     /// Rounds of the latency measurements.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
@@ -305,6 +323,16 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Bench { options, measurement } => {
             let BenchArguments { runtime_only, iterations, markdown, json, .. } = measurement;
+            if measurement.proc {
+                let BenchArguments { reads, plot, .. } = measurement;
+                let measurement = bench::proc::Measurement { reads, markdown, json, plot };
+                if runtime_only {
+                    bench::proc::run_here(&layout, &progress, &measurement)?;
+                } else {
+                    bench::proc::run(&layout, &progress, &options.options()?, &measurement)?;
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
             if runtime_only {
                 let measurement = bench::runtime_only::Measurement { iterations, markdown, json };
                 bench::runtime_only::run(&layout, &progress, &measurement)?;
@@ -320,6 +348,10 @@ fn run(task: Task) -> Result<ExitCode> {
             let purpose = if record { Purpose::Record } else { Purpose::Compare };
             let ballast = if installed { Source::Installed } else { Source::WorkingTree };
             gate::run(&layout, &progress, ballast, purpose)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::ProcDriver { programs, reads } => {
+            bench::proc::drive(&programs, reads)?;
             Ok(ExitCode::SUCCESS)
         }
         Task::Critest { options, suite } => {

@@ -6,6 +6,7 @@
 mod budget;
 mod conditions;
 mod html;
+pub mod proc;
 mod report;
 pub mod runtime_only;
 mod samples;
