@@ -244,6 +244,22 @@ fn a_change_that_nobody_told_of_is_found() {
 }
 
 #[test]
+fn nothing_is_looked_at_before_there_is_a_reader() {
+    let Some(mount) = mounted() else { return };
+    let lasting = Some(mount.connection.try_clone().unwrap());
+    let texts = Counting { made: Arc::default(), cpus: Arc::new(AtomicU32::new(2)), asked: Arc::default() };
+    let (made, asked) = (Arc::clone(&texts.made), Arc::clone(&texts.asked));
+    let _server = Server::start(Connections { live: None, lasting }, texts).unwrap();
+    // As when the container is made.
+    for name in ["cpuinfo", "cpu"] {
+        openat(&mount.tree, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    }
+    assert_eq!((made.load(Ordering::SeqCst), asked.load(Ordering::SeqCst)), (0, 0));
+    let size = rustix::fs::statat(&mount.tree, "cpuinfo", rustix::fs::AtFlags::empty()).unwrap().st_size;
+    assert_eq!(usize::try_from(size).unwrap(), content(&mount, "cpuinfo").len());
+}
+
+#[test]
 fn there_is_a_directory_for_each_cpu() {
     let Some((mount, server, cpus)) = lasting(2) else { return };
     let directories = |mount: &FuseMount| -> Vec<_> {

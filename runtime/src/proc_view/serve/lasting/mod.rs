@@ -100,7 +100,7 @@ impl<T: Texts> Made<T> {
 
     fn attributes(&mut self, node: Node) -> Result<Attributes, Errno> {
         let (kind, valid) = if node.is_directory() {
-            self.existing(node)?;
+            self.check_existence(node)?;
             (Kind::Directory, FOREVER)
         } else {
             let size = u64::try_from(self.text(node)?.len()).unwrap_or_default();
@@ -109,14 +109,27 @@ impl<T: Texts> Made<T> {
         Ok(Attributes { id: node.id(), kind, changed: self.changed, valid })
     }
 
-    /// The number of CPUs, if the node is there with so many.
-    fn existing(&mut self, node: Node) -> Result<u32, Errno> {
-        let count = self.look()?;
-        if node.cpu().is_some_and(|cpu| cpu >= count) { Err(Errno::NOENT) } else { Ok(count) }
+    /// What a look-up is told: of a file nothing but that it is there, so that nothing is made of which no reader is in sight.
+    /// The view's files are looked up when the container is made.
+    fn found(&mut self, node: Node) -> Result<Attributes, Errno> {
+        if node.is_directory() {
+            return self.attributes(node);
+        }
+        let kind = Kind::File { mode: 0o444, size: 0 };
+        Ok(Attributes { id: node.id(), kind, changed: self.changed, valid: Duration::ZERO })
+    }
+
+    /// A CPU's files are there if the CPU is; nothing is looked at for the others.
+    fn check_existence(&mut self, node: Node) -> Result<(), Errno> {
+        match node.cpu() {
+            Some(cpu) if cpu >= self.look()? => Err(Errno::NOENT),
+            _ => Ok(()),
+        }
     }
 
     fn text(&mut self, node: Node) -> Result<&[u8], Errno> {
-        let count = self.existing(node)?;
+        let count = self.look()?;
+        self.check_existence(node)?;
         self.text.clear();
         let out = &mut self.text;
         match node {
@@ -157,12 +170,12 @@ impl<T: Texts> Made<T> {
 
     /// What is in a directory.
     fn children(&mut self, node: Node) -> Result<Vec<(String, Node)>, Errno> {
-        let count = self.existing(node)?;
+        self.check_existence(node)?;
         let named = |name: &str, node| (name.to_owned(), node);
         Ok(match node {
             Node::Root => vec![named(CPU_INFO, Node::CpuInfo), named(CPUS, Node::Cpus)],
             Node::Cpus => {
-                let cpus = (0..count).map(|cpu| (format!("cpu{cpu}"), Node::Cpu(cpu)));
+                let cpus = (0..self.look()?).map(|cpu| (format!("cpu{cpu}"), Node::Cpu(cpu)));
                 let lists = ViewFile::ALL.into_iter().filter(|file| is_list(*file));
                 let lists = lists.map(|file| named(file.name(), Node::List(file)));
                 let machine = MACHINE_FILES.iter().zip(0..).filter(|((name, _), _)| self.host.has(name));
@@ -218,7 +231,7 @@ impl<T: Texts> FileSystem for LastingFiles<T> {
             let child = made.look_up(parent, name.to_bytes())?;
             // A CPU's directory goes with the CPU, any other name stays.
             let valid = if matches!(child, Node::Cpu(_)) { VALID } else { FOREVER };
-            Ok(made.attributes(child)?.entry(valid))
+            Ok(made.found(child)?.entry(valid))
         })
     }
 
