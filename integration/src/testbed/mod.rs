@@ -19,5 +19,6 @@ pub mod kubepods;
 pub mod node;
 pub mod pod;
 pub mod process;
+pub mod scratch;
 pub mod systemd;
 pub mod terminal;

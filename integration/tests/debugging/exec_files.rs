@@ -2,35 +2,19 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ballast_integration::testbed::command::{crictl_with_input, finish, run};
 use ballast_integration::testbed::container::Container;
-use ballast_integration::testbed::node::{DIRECTORY, Node};
+use ballast_integration::testbed::node::Node;
+use ballast_integration::testbed::scratch::Scratch;
 use serde_json::json;
 
 use crate::is_runc;
 
 /// Many times what pipes and streams hold on the way.
 const BYTES: u64 = 100_000_000;
-
-/// A directory on the node that goes with its test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = Path::new(DIRECTORY).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
-}
 
 /// Runs a pipeline with the names `$C`, the container, and `$D`, the directory.
 #[track_caller]
@@ -51,7 +35,9 @@ fn a_hundred_megabytes_pass_both_ways_unchanged() {
     let pod = node.pod(json!({}));
     let container = pod.start(json!({}));
     let scratch = Scratch::new("exec-data");
-    let hash = |script: &str| pipeline(&container, &scratch.0, script).split(' ').next().unwrap().to_owned();
+    let hash = |script: &str| {
+        pipeline(&container, scratch.directory(), script).split(' ').next().unwrap().to_owned()
+    };
     let expected = hash(&format!("head -c {BYTES} /dev/urandom > $D/data; sha256sum < $D/data"));
     assert_eq!(hash("crictl exec -i $C sh -c 'tee /tmp/data | sha256sum' < $D/data"), expected, "in");
     assert_eq!(hash("crictl exec $C cat /tmp/data | sha256sum"), expected, "out");
@@ -71,7 +57,7 @@ fn a_directory_tree_comes_back_as_it_went_in() {
     let pod = node.pod(json!({}));
     let container = pod.start(json!({}));
     let scratch = Scratch::new("exec-tree");
-    let (there, back) = (scratch.0.join("there"), scratch.0.join("back"));
+    let (there, back) = (scratch.path("there"), scratch.path("back"));
     fs::create_dir_all(there.join("deep/er/directory")).unwrap();
     fs::create_dir(&back).unwrap();
     for (name, mode) in [("plain", 0o644), ("secret", 0o600), ("program", 0o755), ("set-user-id", 0o4755)] {

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use ballast_integration::testbed::command::{Outcome, run};
 use ballast_integration::testbed::container::{BUSYBOX, SCRATCH};
-use ballast_integration::testbed::node::{DIRECTORY, Node};
+use ballast_integration::testbed::node::Node;
+use ballast_integration::testbed::scratch::Scratch;
 use serde_json::{Value, json};
 
 #[track_caller]
@@ -17,35 +18,14 @@ fn assert_says(said: &str, words: &[&str]) {
     }
 }
 
-/// A directory for one test, removed when dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = Path::new(DIRECTORY).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// A root file system with the probe in it.
-    fn rootfs(&self, node: &mut Node) -> PathBuf {
-        let rootfs = self.path("rootfs");
-        fs::create_dir(&rootfs).unwrap();
-        let pod = node.pod(json!({}));
-        let container = pod.start(json!({"image": {"image": SCRATCH}, "args": ["sleep"]}));
-        fs::copy(format!("/proc/{}/root/probe", container.process().pid), rootfs.join("probe")).unwrap();
-        rootfs
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
+/// A root file system with the probe in it.
+fn rootfs(scratch: &Scratch, node: &mut Node) -> PathBuf {
+    let rootfs = scratch.path("rootfs");
+    fs::create_dir(&rootfs).unwrap();
+    let pod = node.pod(json!({}));
+    let container = pod.start(json!({"image": {"image": SCRATCH}, "args": ["sleep"]}));
+    fs::copy(format!("/proc/{}/root/probe", container.process().pid), rootfs.join("probe")).unwrap();
+    rootfs
 }
 
 #[track_caller]
@@ -172,7 +152,7 @@ fn a_sysctl_of_the_nodes_own_network_is_refused() {
 fn a_root_file_system_whose_proc_is_a_link_is_refused() {
     let mut node = Node::take();
     let scratch = Scratch::new("proc-link");
-    let rootfs = scratch.rootfs(&mut node);
+    let rootfs = rootfs(&scratch, &mut node);
     fs::create_dir(scratch.path("elsewhere")).unwrap();
     symlink(format!("../../..{}", scratch.path("elsewhere").display()), rootfs.join("proc")).unwrap();
     let outcome =
@@ -185,7 +165,7 @@ fn a_root_file_system_whose_proc_is_a_link_is_refused() {
 fn a_link_in_the_root_file_system_leads_no_mount_outside() {
     let mut node = Node::take();
     let scratch = Scratch::new("dev-link");
-    let rootfs = scratch.rootfs(&mut node);
+    let rootfs = rootfs(&scratch, &mut node);
     let outside = scratch.path("outside");
     fs::create_dir(&outside).unwrap();
     for name in ["dev", "data"] {
@@ -229,7 +209,7 @@ fn a_truncated_configuration_starts_no_shim() {
     let outcome: Outcome = Command::new(node.shim_program())
         .args(["-namespace", "k8s.io", "-address", "/run/containerd/containerd.sock"])
         .args(["-publish-binary", "/bin/false", "-id", "truncated", "start"])
-        .current_dir(&bundle.0)
+        .current_dir(bundle.directory())
         .env("TTRPC_ADDRESS", "/run/containerd/containerd.sock.ttrpc")
         .stdin(Stdio::null())
         .output()
@@ -243,7 +223,7 @@ fn a_truncated_configuration_starts_no_shim() {
 fn a_configuration_of_ten_mebibytes_works_or_is_refused_by_its_size() {
     let mut node = Node::take();
     let scratch = Scratch::new("huge");
-    let rootfs = scratch.rootfs(&mut node);
+    let rootfs = rootfs(&scratch, &mut node);
     fs::create_dir(rootfs.join("proc")).unwrap();
     let mut spec: Value =
         serde_json::from_str(&run("ctr", &["oci", "spec"]).expect_success("ctr oci spec")).unwrap();

@@ -3,15 +3,15 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::readers::Readers;
 use super::{DEBIAN, PROGRAMS, asking, column, limited, node};
 use ballast_integration::testbed::command::{crictl, run};
-use ballast_integration::testbed::node::DIRECTORY;
 use ballast_integration::testbed::pod::Pod;
 use ballast_integration::testbed::process::{Process, ask_until};
+use ballast_integration::testbed::scratch::Scratch;
 use rustix::process::Signal;
 
 const LIVE: [&str; 4] = ["/proc/loadavg", "/proc/meminfo", "/proc/stat", "/proc/uptime"];
@@ -96,43 +96,26 @@ fn a_descriptor_that_outlives_its_container_gives_an_error_and_keeps_nothing() {
     }
 }
 
-/// A copy of the shim, where containerd finds it by its path.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn of(program: &Path) -> Self {
-        let directory = Path::new(DIRECTORY).join("replaced");
-        fs::create_dir_all(&directory).unwrap();
-        let copy = directory.join("containerd-shim-ballast-v2");
-        fs::copy(program, &copy).unwrap();
-        Self(copy)
-    }
-
-    /// By something that runs and does nothing of a shim's.
-    fn replace(&self) {
-        let other = self.0.with_extension("new");
-        fs::write(&other, "#!/bin/sh\nexit 1\n").unwrap();
-        fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::rename(&other, &self.0).unwrap();
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        fs::remove_dir_all(self.0.parent().unwrap()).unwrap();
-    }
+/// By something that runs and does nothing of a shim's.
+fn replace(program: &Path) {
+    let other = program.with_extension("new");
+    fs::write(&other, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&other, program).unwrap();
 }
 
 #[test]
 fn a_replaced_binary_changes_nothing_for_what_runs() {
     let node = node();
-    let copy = Copy::of(&node.shim_program());
+    let scratch = Scratch::new("replaced");
+    let copy = scratch.path("containerd-shim-ballast-v2");
+    fs::copy(node.shim_program(), &copy).unwrap();
     let ctr = |arguments: &[&str]| run("ctr", &[&["-n", "k8s.io"], arguments].concat());
     let name = "replaced-binary";
-    let options = ["--runtime", copy.0.to_str().unwrap(), "--memory-limit", "67108864"];
+    let options = ["--runtime", copy.to_str().unwrap(), "--memory-limit", "67108864"];
     let created = ctr(&[&["run", "--detach"], &options[..], &[DEBIAN, name, "sleep", "1000"]].concat());
     created.expect_success("ctr run");
-    copy.replace();
+    replace(&copy);
     let meminfo = ctr(&["task", "exec", "--exec-id", "reader", name, "cat", "/proc/meminfo"]);
     assert_eq!(column(&meminfo.expect_success("ctr task exec"), "MemTotal:", 1), 64 * 1024);
     ctr(&["task", "kill", "--signal", "SIGKILL", name]).expect_success("ctr task kill");
