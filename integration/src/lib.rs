@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod critest;
 pub mod demo;
+pub mod emulator;
 pub mod gate;
 mod hierarchy;
 pub mod images;

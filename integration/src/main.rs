@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use ballast_integration::bench::{self, Measurement};
 use ballast_integration::critest::{self, Selection as Specs, Skipped, Target};
 use ballast_integration::demo;
+use ballast_integration::emulator;
 use ballast_integration::gate::{self, Purpose};
 use ballast_integration::node::protocol::Ending;
 use ballast_integration::node::{Init, Node, NodeKind, NodeOptions, shell};
@@ -76,6 +77,12 @@ enum Task {
         #[arg(long = "suite")]
         suites: Vec<String>,
         /// For the test programs on the node: name filters and options such as --nocapture.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// The runtime's tests with real containers on a stock kernel with four CPUs, cpuset and PSI, in an emulated machine.
+    Emulate {
+        /// For the test program: a name filter and options such as --nocapture.
         #[arg(last = true)]
         arguments: Vec<String>,
     },
@@ -367,6 +374,10 @@ fn run(task: Task) -> Result<ExitCode> {
             let selection = Selection { suites, arguments };
             test::run(&layout, &progress, &options.options()?, &selection)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Task::Emulate { arguments } => {
+            let passed = emulator::run(&layout, &progress, &arguments)?;
+            Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Task::Node { options, task } => {
             let node = Node::boot(&layout, &progress, &options.options()?)?;

@@ -28,12 +28,20 @@ fn required() -> BTreeMap<&'static str, &'static str> {
     lists.into_iter().flatten().rev().copied().collect()
 }
 
-/// Installs what is missing, saying what and why.
+/// Installs what is missing of what everything here needs, saying what and why.
+///
+/// # Errors
+/// As [`install`].
+pub fn install_missing(progress: &Progress) -> Result<()> {
+    install(progress, &required().into_iter().collect::<Vec<_>>())
+}
+
+/// Installs what is missing of packages and the reasons for them, saying what and why.
 ///
 /// # Errors
 /// When apt-get fails: no network, or not root.
-pub fn install_missing(progress: &Progress) -> Result<()> {
-    let missing: Vec<_> = required().into_iter().filter(|(name, _)| !installed(name)).collect();
+pub fn install(progress: &Progress, packages: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<_> = packages.iter().filter(|(name, _)| !installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
