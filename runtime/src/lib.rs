@@ -25,7 +25,7 @@ pub mod sysinfo;
 pub use bundle::{BundleError, MAXIMUM_CONFIG_BYTES, read_config};
 pub use container::{
     Container, ContainerPriority, CreateOptions, CreateRequest, OperatorWord, PriorityNotice, RootfsMount,
-    Shortfall,
+    Shortfall, obstacle_to,
 };
 pub use error::{CallError, Error, ErrorKind, StepError, report};
 pub use features::features;

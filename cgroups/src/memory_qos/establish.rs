@@ -40,6 +40,14 @@ impl Cgroup {
         }
     }
 
+    /// Removes the note, when all there is to it is what kubelet sent again.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget_memory_qos(&self) -> Result<()> {
+        self.remove_note()
+    }
+
     /// `memory.max` in bytes; `None` without a limit.
     ///
     /// # Errors

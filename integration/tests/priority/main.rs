@@ -11,6 +11,8 @@
 mod annotations;
 mod command;
 mod configuration;
+mod endings;
+mod shown;
 mod tree;
 mod update;
 

@@ -15,3 +15,4 @@ mod endings;
 mod fixture;
 mod life;
 mod memory_qos;
+mod priority;

@@ -104,11 +104,7 @@ impl Mechanisms {
             None => {
                 let probed = if asked { sys::probe_core_scheduling() } else { Ok(()) };
                 self.core_scheduling = Some(asked && probed.is_ok());
-                probed.map_err(|errno| match errno {
-                    Errno::NODEV => "this machine has no SMT that is on".to_owned(),
-                    Errno::INVAL => "the kernel has no core scheduling".to_owned(),
-                    errno => format!("prctl PR_SCHED_CORE: {errno}"),
-                })
+                probed.map_err(why_no_core_scheduling)
             }
         }
     }
@@ -125,6 +121,25 @@ impl Mechanisms {
             self.reclaimer = Some(started);
         }
         Ok(())
+    }
+}
+
+/// Why nobody on this node does what a mechanism is for; `None` where the runtime does, as far as that can be known before it is
+/// asked for.
+#[must_use]
+pub fn obstacle_to(mechanism: Mechanism) -> Option<String> {
+    match mechanism {
+        Mechanism::PacketPacing => Some(NO_PACING.to_owned()),
+        Mechanism::CoreScheduling => sys::probe_core_scheduling().err().map(why_no_core_scheduling),
+        _ => None,
+    }
+}
+
+fn why_no_core_scheduling(errno: Errno) -> String {
+    match errno {
+        Errno::NODEV => "this machine has no SMT that is on".to_owned(),
+        Errno::INVAL => "the kernel has no core scheduling".to_owned(),
+        errno => format!("prctl PR_SCHED_CORE: {errno}"),
     }
 }
 

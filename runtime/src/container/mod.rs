@@ -26,6 +26,7 @@ pub use shortfall::Shortfall;
 pub(crate) use sysinfo::Sysinfo;
 
 use self::cpu_view::NarrowedCpus;
+pub use self::mechanisms::obstacle_to;
 use self::memory_qos::MemoryQosOfContainer;
 pub use self::priority::{ContainerPriority, OperatorWord, PriorityNotice};
 use self::proc_view::ViewOutcome;
@@ -187,14 +188,14 @@ impl Container {
     pub fn update_annotations(&self, annotations: &HashMap<String, String>) -> Result<(), Error> {
         let plan = self.standing.priority.plan_anew(&self.annotations, annotations)?;
         if let Some(plan) = plan {
-            self.standing.priority.replan(&self.runtime, &self.cgroup, plan);
+            self.standing.replan(&self.runtime, &self.cgroup, plan);
         }
         Ok(())
     }
 
     /// Puts an operator's word about its level before that of annotations and policy, or takes that word back.
     pub fn set_operator_word(&self, word: Option<OperatorWord>) {
-        self.standing.priority.set_operator_word(&self.runtime, &self.cgroup, word);
+        self.standing.set_operator_word(&self.runtime, &self.cgroup, word);
     }
 
     /// What an operator said about its level.

@@ -101,11 +101,11 @@ impl PriorityOfContainer {
     pub(super) fn plan(
         runtime: &Runtime,
         spec: &Spec,
+        annotations: &Annotations<'_>,
         cgroup_path: &CgroupPath,
         policy: &PriorityPolicy,
     ) -> Result<Self, PlanError> {
-        let annotations = Annotations::of(spec)?;
-        let plan = plan_priority(&annotations, cgroup_path, policy)?;
+        let plan = plan_priority(annotations, cgroup_path, policy)?;
         let state = State {
             plan,
             operator: runtime.operator_level().map(OperatorWord::Pod),
@@ -192,6 +192,16 @@ impl PriorityOfContainer {
         self.change(runtime, cgroup, None, |state| state.operator = word);
     }
 
+    /// What is asked for, by whomever.
+    pub(super) fn level(&self) -> Option<Level> {
+        self.state().level()
+    }
+
+    /// Something that follows from the priority could not be done.
+    pub(super) fn tell_failure(&self, error: &Error) {
+        self.state().notices.push(PriorityNotice::Failed(report(error)));
+    }
+
     pub(super) fn operator_word(&self) -> Option<OperatorWord> {
         self.state().operator
     }
@@ -199,7 +209,10 @@ impl PriorityOfContainer {
     /// To be called when the cgroup is gone: brings the pod's in line with those that are left.
     pub(super) fn release(&self, hierarchy: &Hierarchy) {
         let mut state = self.state();
-        let (Some(place), true) = (self.place(), state.in_force) else { return };
+        if !state.in_force {
+            return;
+        }
+        let Some(place) = self.place() else { return };
         let released = levels_lock().and_then(|lock| hierarchy.release_priority(&place, &lock));
         state.in_force = false;
         state.mechanisms = Mechanisms::default();

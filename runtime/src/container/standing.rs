@@ -2,15 +2,16 @@
 //! they touch the cgroup, not what they write.
 
 use super::memory_qos::MemoryQosOfContainer;
-use super::priority::PriorityOfContainer;
+use super::priority::{OperatorWord, PriorityOfContainer};
 use crate::error::Error;
+use crate::plan::PriorityPlan;
 use crate::runtime::Runtime;
 use ballast_cgroups::{Cgroup, Hierarchy, Limits};
 
 /// Both of them.
 #[derive(Debug)]
 pub(super) struct Standing {
-    /// `None` when all there is to it is what kubelet sent.
+    /// `None` for a sandbox, for which nobody requests memory.
     pub(super) memory_qos: Option<MemoryQosOfContainer>,
     pub(super) priority: PriorityOfContainer,
 }
@@ -34,6 +35,25 @@ impl Standing {
         }
         self.priority.update(runtime, cgroup, &asked);
         Ok(())
+    }
+
+    /// Asks for something else from now on.
+    pub(super) fn replan(&self, runtime: &Runtime, cgroup: &Cgroup, plan: PriorityPlan) {
+        self.priority.replan(runtime, cgroup, plan);
+        self.follow_priority(cgroup);
+    }
+
+    /// Puts an operator's word about the level before everybody's, or takes it back.
+    pub(super) fn set_operator_word(&self, runtime: &Runtime, cgroup: &Cgroup, word: Option<OperatorWord>) {
+        self.priority.set_operator_word(runtime, cgroup, word);
+        self.follow_priority(cgroup);
+    }
+
+    fn follow_priority(&self, cgroup: &Cgroup) {
+        let Some(memory_qos) = &self.memory_qos else { return };
+        if let Err(error) = memory_qos.set_priority(cgroup, self.priority.level()) {
+            self.priority.tell_failure(&error);
+        }
     }
 
     /// To be called when the cgroup is gone: takes its share off those above.

@@ -3,6 +3,7 @@
 
 use ballast_cgroups::CgroupPath;
 use ballast_cgroups::memory_qos::{Amount, MemoryQos, PodPlace, Policy, Wish, Wishes};
+use ballast_cgroups::priority::Level;
 use oci_spec::runtime::Spec;
 
 use super::{Annotation, Annotations, PlanError};
@@ -11,12 +12,13 @@ use super::{Annotation, Annotations, PlanError};
 pub(super) const NAMES: [&str; 6] =
     ["memory-request", "memory-min", "memory-low", "memory-high", "memory-swap-max", "memory-oom-group"];
 
-/// Collects what decides about a container's memory QoS. `None` when there is nothing to decide: neither node nor pod asks
-/// for more than kubelet sent, or the container is the sandbox, for which nobody requests memory.
+/// Collects what decides about a container's memory QoS, `priority` included. `None` for the sandbox, for which nobody requests
+/// memory.
 pub(crate) fn plan_memory_qos(
     spec: &Spec,
     annotations: &Annotations<'_>,
     cgroup_path: &CgroupPath,
+    priority: Option<Level>,
     policy: &Policy,
 ) -> Result<Option<MemoryQos>, PlanError> {
     // Of a sandbox, too: a pod with a mistake is to fail before its images are pulled.
@@ -24,14 +26,13 @@ pub(crate) fn plan_memory_qos(
     if annotations.is_of_sandbox() {
         return Ok(None);
     }
-    let qos = MemoryQos {
+    Ok(Some(MemoryQos {
         policy: policy.clone(),
         wishes,
         place: PodPlace::of(cgroup_path),
         oom_score_adj: spec.process().as_ref().and_then(|process| process.oom_score_adj()),
-        priority: None,
-    };
-    Ok((!qos.is_plain()).then_some(qos))
+        priority,
+    }))
 }
 
 fn wishes(annotations: &Annotations<'_>) -> Result<Wishes, PlanError> {
@@ -84,7 +85,7 @@ mod tests {
         });
         let spec: Spec = serde_json::from_value(spec).unwrap();
         let path = CgroupPath::parse("/kubepods/burstable/pod1/a").unwrap();
-        plan_memory_qos(&spec, &Annotations::of(&spec)?, &path, policy)
+        plan_memory_qos(&spec, &Annotations::of(&spec)?, &path, None, policy)
     }
 
     fn tiered() -> Policy {
@@ -93,7 +94,8 @@ mod tests {
 
     #[test]
     fn without_policy_and_annotations_there_is_nothing_to_decide() {
-        assert_eq!(plan(&[("ballast.dev/proc-view", "on")], &Policy::default()).unwrap(), None);
+        let nothing = plan(&[("ballast.dev/proc-view", "on")], &Policy::default()).unwrap().unwrap();
+        assert!(nothing.is_plain());
         assert_eq!(plan(&[], &tiered()).unwrap().unwrap().oom_score_adj, Some(7));
         assert_eq!(plan(&[(CONTAINER_TYPE, "sandbox")], &tiered()).unwrap(), None);
     }

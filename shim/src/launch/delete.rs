@@ -76,7 +76,7 @@ pub(super) fn delete(identity: &Identity) -> Result<Vec<u8>, DeleteError> {
         clean(member, cgroup, deadline);
     }
     for place in places {
-        release_protection(&place).unwrap_or_else(|error| warn("release memory protection", &error));
+        release_levels(&place).unwrap_or_else(|error| warn("give the levels above back", &error));
     }
     let record = ShimRecord::of(&identity.namespace, &identity.id);
     let socket = socket_of(identity, &record, &bundle);
@@ -139,10 +139,14 @@ fn place(member: &Member) -> Option<PodPlace> {
     PodPlace::of(&CgroupPath::parse(&path).ok()?)
 }
 
-/// Takes what the pod's containers protected off the cgroups above, as far as Ballast keeps those.
-fn release_protection(place: &PodPlace) -> Result<(), ballast_cgroups::Error> {
+/// Takes what the pod's containers protected off the cgroups above, as far as Ballast keeps those, and gives the pod's cgroup back
+/// what it held before their priorities.
+fn release_levels(place: &PodPlace) -> Result<(), ballast_cgroups::Error> {
     let lock = LevelsLock::take(Path::new(STATE_DIRECTORY))?;
-    Hierarchy::discover()?.settle_protection(place, None, &lock)
+    let hierarchy = Hierarchy::discover()?;
+    let protection = hierarchy.settle_protection(place, None, &lock);
+    let priority = hierarchy.release_priority(place, &lock);
+    protection.and(priority)
 }
 
 /// The record goes last and only after its cgroup: as long as there is something to kill, it tells where.

@@ -137,10 +137,16 @@ impl Container {
         set
     }
 
-    /// What an operator said about all of the pod while this one was being made.
-    pub(super) async fn follow_operator(&self) -> Result<(), TaskError> {
+    /// Follows what an operator said about all of the pod while this one was being made.
+    pub(super) async fn follow_operator(&self) {
         let word = self.context.runtime.operator_level().map(OperatorWord::Pod);
-        if word == self.runtime.operator_word() { Ok(()) } else { self.set_priority(word).await }
+        if word == self.runtime.operator_word() {
+            return;
+        }
+        // The container is there whether it follows or not.
+        if let Err(error) = self.set_priority(word).await {
+            tracing::warn!(id = self.id, error = runtime::report(&error), "follow an operator's priority");
+        }
     }
 
     /// Puts its view of `/proc` in place, or the host's files; returns the paths that changed.

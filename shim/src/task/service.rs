@@ -154,7 +154,7 @@ impl Task for TaskService {
         }
         let pid = container.pid();
         reservation.fill(Arc::clone(&container));
-        container.follow_operator().await?;
+        container.follow_operator().await;
         Ok(CreateTaskResponse { pid, ..CreateTaskResponse::default() })
     }
 

@@ -10,6 +10,7 @@
 
 mod control;
 mod pod;
+mod priority;
 
 use std::{
     fs,

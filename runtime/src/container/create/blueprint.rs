@@ -47,10 +47,12 @@ impl<'a> Blueprint<'a> {
             _ => CgroupPath::for_container(&request.id)?,
         };
         let mut limits = resources.map(Limits::from_oci).transpose()?.unwrap_or_default();
-        let memory_qos = plan_memory_qos(spec, &annotations, &cgroup_path, &request.options.memory_qos)?
+        let priority =
+            PriorityOfContainer::plan(runtime, spec, &annotations, &cgroup_path, &request.options.priority)?;
+        let policy = &request.options.memory_qos;
+        let memory_qos = plan_memory_qos(spec, &annotations, &cgroup_path, priority.level(), policy)?
             .map(|qos| MemoryQosOfContainer::decide(qos, &mut limits))
             .transpose()?;
-        let priority = PriorityOfContainer::plan(runtime, spec, &cgroup_path, &request.options.priority)?;
         let (runtime_hooks, create_container, start_container) = plan_hooks(spec)?;
         let state = State {
             oci_version: spec.version().clone(),

@@ -3,6 +3,8 @@
 //! forms, not what becomes of them.
 
 mod policy;
+#[cfg(test)]
+mod properties;
 mod value;
 mod vocabulary;
 
@@ -54,7 +56,7 @@ pub(crate) fn plan_priority(
     policy: &PriorityPolicy,
 ) -> Result<PriorityPlan, PlanError> {
     let mut plan = PriorityPlan::default();
-    if let Some(level) = policy.level_of(PodPlace::of(cgroup_path).map(|place| place.class())) {
+    if let Some(level) = policy.level_of(|| PodPlace::of(cgroup_path).map(|place| place.class())) {
         plan.set_level(level, LevelSource::Policy);
     }
     if let Some((level, name)) = vocabulary::level(annotations, &policy.honour)? {

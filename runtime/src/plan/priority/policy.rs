@@ -20,9 +20,12 @@ pub struct PriorityPolicy {
 }
 
 impl PriorityPolicy {
-    /// What a container of this class has that says nothing about it.
-    pub(super) fn level_of(&self, class: Option<QosClass>) -> Option<Level> {
-        let own = match class {
+    /// What a container of this class has that says nothing about it. The class is only asked for where it matters.
+    pub(super) fn level_of(&self, class: impl FnOnce() -> Option<QosClass>) -> Option<Level> {
+        if [self.guaranteed, self.burstable, self.best_effort] == [None; 3] {
+            return self.default;
+        }
+        let own = match class() {
             None => None,
             Some(QosClass::Guaranteed) => self.guaranteed,
             Some(QosClass::Burstable) => self.burstable,

@@ -35,7 +35,7 @@ pub(crate) enum CheckError {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CheckError> {
     let hierarchy = Hierarchy::discover()?;
     let cgroup = looked_at(&hierarchy);
-    let report = Report::of(&hierarchy, cgroup.as_ref());
+    let report = Report::of(&hierarchy, cgroup.as_ref())?;
     print(arguments.json, &report, || table::all(&report))?;
     match report.obstacles() {
         obstacles if obstacles.is_empty() => Ok(()),

@@ -1,6 +1,7 @@
 //! `ballast qos`: the commands, and which containers they are about.
 
 mod container;
+mod priority;
 mod report;
 mod table;
 

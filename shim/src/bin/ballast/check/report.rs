@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ballast_cgroups::{Cgroup, Hierarchy};
+use ballast_cgroups::priority::NodeReport;
+use ballast_cgroups::{Cgroup, Error, Hierarchy};
 use ballast_runtime::{KernelFeature, Presence, kernel_features};
 use ballast_shim::config::{Configuration, NODE_CONFIG};
 use ballast_shim::launch::options::ConfigSource;
@@ -25,6 +26,8 @@ pub(super) struct Report {
     /// The cgroup whose files were looked at; `null` when there is none.
     pub(super) cgroup: Option<PathBuf>,
     pub(super) features: Vec<Feature>,
+    /// What there is for priorities, and what is done for each knob.
+    pub(super) priorities: NodeReport,
 }
 
 /// The node's configuration.
@@ -50,10 +53,10 @@ pub(super) struct Feature {
 }
 
 impl Report {
-    pub(super) fn of(hierarchy: &Hierarchy, cgroup: Option<&Cgroup>) -> Self {
+    pub(super) fn of(hierarchy: &Hierarchy, cgroup: Option<&Cgroup>) -> Result<Self, Error> {
         let name = rustix::system::uname();
         let missing = |controller: &&str| !hierarchy.controllers().contains(controller);
-        Self {
+        Ok(Self {
             kernel: format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()),
             hierarchy: hierarchy.mount_point().to_owned(),
             controllers: hierarchy.controllers().iter().map(str::to_owned).collect(),
@@ -68,7 +71,8 @@ impl Report {
             },
             cgroup: cgroup.map(|cgroup| cgroup.directory_path().to_owned()),
             features: kernel_features(cgroup).into_iter().map(Feature::from).collect(),
-        }
+            priorities: hierarchy.priority_support()?,
+        })
     }
 
     /// What keeps Ballast from running here.

@@ -1,5 +1,8 @@
 //! A check for a person.
 
+use ballast_cgroups::priority::{Availability, NodeReport};
+use ballast_runtime::obstacle_to;
+
 use super::report::{ConfigurationReport, Feature, Report};
 use crate::output::plain;
 
@@ -17,7 +20,43 @@ pub(super) fn all(report: &Report) -> String {
     ] {
         facts.add_row([name.to_owned(), value]);
     }
-    [facts.trim_fmt(), features(&report.features)].join("\n\n")
+    let mut parts = vec![facts.trim_fmt(), features(&report.features)];
+    parts.extend(priorities(&report.priorities));
+    parts.join("\n\n")
+}
+
+/// What is done for each knob, then what every backend has.
+fn priorities(report: &NodeReport) -> Vec<String> {
+    let mut treatments = plain(["PRIORITIES", "HERE BY"]);
+    for treatment in &report.treatments {
+        let mechanisms: Vec<&str> = treatment.mechanisms.iter().map(|mechanism| mechanism.name()).collect();
+        let obstacle = treatment.mechanisms.iter().find_map(|mechanism| obstacle_to(*mechanism));
+        let by = match (treatment.backend, mechanisms.is_empty(), obstacle) {
+            (_, _, Some(why)) => format!("NOTHING, told as not set: {why}"),
+            (_, false, None) => format!("Ballast itself ({})", mechanisms.join(", ")),
+            (Some(backend), true, None) => format!("{backend}'s files"),
+            (None, true, None) => "NOTHING, told as not set".to_owned(),
+        };
+        treatments.add_row([treatment.knob.to_string(), by]);
+    }
+    let mut backends = plain(["BACKEND", "KNOB", "FILES", "HERE"]);
+    for backend in &report.backends {
+        for knob in &backend.knobs {
+            backends.add_row([
+                backend.backend.to_string(),
+                knob.knob.to_string(),
+                if knob.files.is_empty() { "-".to_owned() } else { knob.files.join(" ") },
+                match &knob.availability {
+                    Availability::Present => "yes".to_owned(),
+                    Availability::Absent { why } => why.to_string(),
+                },
+            ]);
+        }
+    }
+    let looked_at = format!("priorities were looked for in {}", report.cgroup.display());
+    let mut parts = vec![treatments.trim_fmt(), backends.trim_fmt(), looked_at];
+    parts.extend(report.remarks.iter().map(ToString::to_string));
+    parts
 }
 
 fn controllers(report: &Report) -> String {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ballast_cgroups::memory_qos::{Gap, Knob, ObservedMemoryQos};
+use ballast_cgroups::priority::ObservedPriority;
 use serde::Serialize;
 
 use super::{QosError, container::Container};
@@ -32,6 +33,8 @@ pub(super) struct Report {
     pub(super) events: Events,
     /// `null` without PSI.
     pub(super) stalled: Option<Stalled>,
+    /// What was asked for beyond limits, and what became of it; `null` when nobody asked for anything.
+    pub(super) priority: Option<ObservedPriority>,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,14 +111,19 @@ pub(super) struct Reset {
 impl Report {
     /// `None` when the container is gone by now.
     pub(super) fn of(container: &Container) -> Result<Option<Self>, QosError> {
-        match container.cgroup.observe_memory_qos() {
-            Ok(observed) => Ok(Some(Self::from_observed(container, observed))),
+        let observed = container.cgroup.observe_memory_qos();
+        match observed.and_then(|observed| Ok((observed, container.cgroup.observe_priority()?))) {
+            Ok((observed, priority)) => Ok(Some(Self::from_observed(container, observed, priority))),
             Err(error) if error.kind() == ballast_cgroups::Kind::NotFound => Ok(None),
             Err(source) => Err(QosError::Container { id: container.id.clone(), source }),
         }
     }
 
-    fn from_observed(container: &Container, observed: ObservedMemoryQos) -> Self {
+    fn from_observed(
+        container: &Container,
+        observed: ObservedMemoryQos,
+        priority: Option<ObservedPriority>,
+    ) -> Self {
         let events = observed.events;
         Self {
             id: container.id.clone(),
@@ -171,6 +179,7 @@ impl Report {
                 some_usec: pressure.some.total_usec,
                 full_usec: pressure.full.total_usec,
             }),
+            priority,
         }
     }
 

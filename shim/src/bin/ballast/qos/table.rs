@@ -2,6 +2,7 @@
 
 use ballast_cgroups::memory_qos::Knob;
 
+use super::priority;
 use super::report::{Report, Reset, Setting};
 use crate::amount::Amount;
 use crate::output::{container_name, plain, short};
@@ -23,6 +24,7 @@ pub(super) fn list(reports: &[Report]) -> String {
         "THROTTLED",
         "OOM KILLS",
         "PROTECTED",
+        "PRIORITY",
     ]);
     for report in reports {
         let value = |knob| report.setting(knob).map_or_else(|| "-".to_owned(), brief);
@@ -41,6 +43,7 @@ pub(super) fn list(reports: &[Report]) -> String {
             report.events.high.to_string(),
             report.events.oom_kill.to_string(),
             protected(report).to_owned(),
+            priority::brief(report.priority.as_ref()),
         ]);
     }
     table.trim_fmt()
@@ -99,6 +102,7 @@ pub(super) fn show(report: &Report) -> String {
         }
         None => "stalled for memory: this kernel does not tell (PSI)".to_owned(),
     });
+    parts.extend(report.priority.as_ref().map(priority::all));
     parts.extend(report.gaps.iter().map(|gap| format!("not protected: {}", gap.text)));
     parts.join("\n\n")
 }
