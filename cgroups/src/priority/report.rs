@@ -51,6 +51,18 @@ impl Report {
         self.entries.iter().filter(|entry| entry.outcome == Outcome::Unset)
     }
 
+    /// To be called by the caller that could not do what was [left](Outcome::Left) to it.
+    pub fn not_done(&mut self, knob: Knob, mechanism: Mechanism, why: String) {
+        let is_left = |entry: &&mut Entry| {
+            entry.knob == knob && matches!(&entry.outcome, Outcome::Left { to } if to.contains(&mechanism))
+        };
+        if let Some(entry) = self.entries.iter_mut().find(is_left) {
+            entry.outcome = Outcome::Unset;
+            let reason = Reason::NotDone { mechanism, why };
+            entry.passed_over.push(PassedOver { backend: Backend::Mainline, reason });
+        }
+    }
+
     /// What the caller has to do itself, with the knob that it is for.
     pub fn left(&self) -> impl Iterator<Item = (Knob, Mechanism)> {
         self.entries.iter().flat_map(|entry| {
@@ -160,6 +172,13 @@ pub enum Reason {
     },
     /// No disk of this node has a scheduler or a cost model that weighs.
     NoWeighingDisk,
+    /// It is not done with files, and what does it did not.
+    NotDone {
+        /// By what it would be done.
+        mechanism: Mechanism,
+        /// Its answer.
+        why: String,
+    },
     /// It is relative to a memory limit, and there is none.
     NoMemoryLimit,
     /// It is on top of a CPU quota, and there is none.
@@ -185,6 +204,7 @@ impl fmt::Display for Reason {
             Self::NoWeighingDisk => {
                 formatter.write_str("no disk has the scheduler bfq or mq-deadline, or io.cost.qos enabled")
             }
+            Self::NotDone { mechanism, why } => write!(formatter, "no {mechanism}: {why}"),
             Self::NoMemoryLimit => formatter.write_str("it takes a memory limit, and the container has none"),
             Self::NoCpuQuota => formatter.write_str("it takes a CPU quota, and the container has none"),
         }
@@ -254,6 +274,19 @@ mod tests {
         );
         let left = entry(Outcome::Left { to: vec![Mechanism::MemoryQos, Mechanism::OomScoreAdj] }, vec![]);
         assert_eq!(left.to_string(), "cpu 7: by memory-qos oom-score-adj");
+    }
+
+    #[test]
+    fn what_was_left_and_not_done_is_unset_with_its_reason() {
+        let left = Outcome::Left { to: vec![Mechanism::CoreScheduling] };
+        let mut report = Report { entries: vec![entry(left, vec![])], ..Report::default() };
+        report.not_done(Knob::NetLimits, Mechanism::CoreScheduling, "another knob".into());
+        report.not_done(Knob::Cpu, Mechanism::PacketPacing, "another mechanism".into());
+        assert_eq!(report.unset().count(), 0);
+        report.not_done(Knob::Cpu, Mechanism::CoreScheduling, "this machine has no SMT".into());
+        let unset: Vec<String> = report.unset().map(ToString::to_string).collect();
+        assert_eq!(unset, ["cpu 7: not set (mainline: no core-scheduling: this machine has no SMT)"]);
+        assert_eq!(report.left().count(), 0);
     }
 
     #[test]

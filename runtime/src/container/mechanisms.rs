@@ -20,7 +20,18 @@ pub(super) struct Mechanisms {
     /// Whether tasks have the slice of offline ones.
     offline_slice: bool,
     /// `None` until the container is made; then it stays, because a cookie is inherited from the first process.
-    core_scheduling: Option<bool>,
+    cores: Option<Cores>,
+}
+
+/// Who may run beside a container on the other hardware threads of its cores.
+#[derive(Debug)]
+enum Cores {
+    /// Anybody.
+    Shared,
+    /// Its own processes.
+    Own,
+    /// Anybody, although it asked.
+    Impossible(String),
 }
 
 /// Something that was asked for and is not done.
@@ -61,7 +72,9 @@ impl Mechanisms {
             short(Some(Knob::CpuSmtIsolation), Mechanism::CoreScheduling, why);
         }
         if let Err(why) = self.set_marks(cgroup, marks(request, report)) {
-            short(left(Mechanism::UserSpaceReclaim), Mechanism::UserSpaceReclaim, why);
+            for (knob, _) in report.left().filter(|(_, left)| *left == Mechanism::UserSpaceReclaim) {
+                short(Some(knob), Mechanism::UserSpaceReclaim, why.clone());
+            }
         }
         if let Some(knob) = left(Mechanism::PacketPacing) {
             short(Some(knob), Mechanism::PacketPacing, NO_PACING.to_owned());
@@ -72,20 +85,20 @@ impl Mechanisms {
     /// What a process that is made from now on takes on before its `execve`. `init` is the pid of the container's first process, if
     /// there is one already.
     pub(super) fn scheduling(&self, init: Option<u32>) -> Scheduling {
-        let shares_cores = self.core_scheduling == Some(true);
+        let has_cookie = matches!(self.cores, Some(Cores::Own));
         Scheduling {
             time_slice_nanoseconds: self.offline_slice.then_some(time_slice::OFFLINE_NANOSECONDS),
             core: match init {
-                None => shares_cores.then_some(CoreCookie::Create),
+                None => has_cookie.then_some(CoreCookie::Create),
                 // Whose first process has ended has nobody to share with.
-                Some(pid) => shares_cores.then(|| innermost_pid(pid)).flatten().map(CoreCookie::ShareFrom),
+                Some(pid) => has_cookie.then(|| innermost_pid(pid)).flatten().map(CoreCookie::ShareFrom),
             },
         }
     }
 
     /// What only a new container can have is decided.
     pub(super) fn close(&mut self) {
-        self.core_scheduling.get_or_insert(false);
+        self.cores.get_or_insert(Cores::Shared);
     }
 
     fn set_slice(&mut self, cgroup: &Cgroup, offline: bool) -> Result<(), Error> {
@@ -98,27 +111,34 @@ impl Mechanisms {
     }
 
     fn settle_cores(&mut self, asked: bool) -> Result<(), String> {
-        match self.core_scheduling {
-            Some(settled) if settled == asked => Ok(()),
-            Some(_) => Err("is decided when the container is made".to_owned()),
-            None => {
-                let probed = if asked { sys::probe_core_scheduling() } else { Ok(()) };
-                self.core_scheduling = Some(asked && probed.is_ok());
-                probed.map_err(why_no_core_scheduling)
+        match (&self.cores, asked) {
+            (None, true) => {
+                let probed = sys::probe_core_scheduling().map_err(why_no_core_scheduling);
+                self.cores = Some(probed.clone().map_or_else(Cores::Impossible, |()| Cores::Own));
+                probed
             }
+            (None, false) => Ok(()),
+            (Some(Cores::Impossible(why)), true) => Err(why.clone()),
+            (Some(Cores::Shared), true) | (Some(Cores::Own), false) => {
+                Err("is decided when the container is made".to_owned())
+            }
+            (Some(Cores::Own), true) | (Some(Cores::Shared | Cores::Impossible(_)), false) => Ok(()),
         }
     }
 
     fn set_marks(&mut self, cgroup: &Cgroup, marks: Marks) -> Result<(), String> {
-        if marks == self.reclaimer.as_ref().map(Reclaimer::marks).unwrap_or_default() {
-            return Ok(());
+        if marks != self.reclaimer.as_ref().map(Reclaimer::marks).unwrap_or_default() {
+            self.reclaimer = None;
+            if marks != Marks::default() {
+                let reclaim = cgroup.reclaim(marks).map_err(|error| report(&error))?;
+                let started = Reclaimer::start(reclaim, marks);
+                self.reclaimer = Some(started.map_err(|error| format!("start a thread: {error}"))?);
+            }
         }
-        self.reclaimer = None;
-        if marks != Marks::default() {
-            let reclaim = cgroup.reclaim(marks).map_err(|error| report(&error))?;
-            let started =
-                Reclaimer::start(reclaim, marks).map_err(|error| format!("start a thread: {error}"))?;
-            self.reclaimer = Some(started);
+        let is_share = marks.page_cache_share.is_some() || marks.usage_share.is_some();
+        // It begins when an update brings one.
+        if is_share && cgroup.memory_limit().map_err(|error| report(&error))?.is_none() {
+            return Err("it is a share of a memory limit, and there is none".to_owned());
         }
         Ok(())
     }
@@ -179,5 +199,55 @@ fn marks(request: &Request, report: &Report) -> Marks {
             _ => None,
         },
         usage_share: usage.map(|share| share.hundredths()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_decided_when_the_container_is_made() {
+        let late = Err("is decided when the container is made".to_owned());
+        let mut never = Mechanisms::default();
+        assert_eq!(never.settle_cores(false), Ok(()));
+        never.close();
+        assert_eq!((never.settle_cores(false), never.settle_cores(true)), (Ok(()), late.clone()));
+        assert_eq!(never.scheduling(None), Scheduling::default());
+        let mut own = Mechanisms { cores: Some(Cores::Own), ..Mechanisms::default() };
+        own.close();
+        assert_eq!((own.settle_cores(true), own.settle_cores(false)), (Ok(()), late));
+        assert_eq!(own.scheduling(None).core, Some(CoreCookie::Create));
+        let pid = std::process::id();
+        assert!(matches!(own.scheduling(Some(pid)).core, Some(CoreCookie::ShareFrom(_))));
+    }
+
+    #[test]
+    fn what_a_machine_cannot_do_is_told_with_the_same_reason_each_time() {
+        let mut mechanisms = Mechanisms::default();
+        let first = mechanisms.settle_cores(true);
+        mechanisms.close();
+        assert_eq!(mechanisms.settle_cores(true), first);
+        assert_eq!(mechanisms.scheduling(None).core.is_some(), first.is_ok());
+    }
+
+    #[test]
+    fn marks_follow_what_is_left_to_the_runtime() {
+        use ballast_cgroups::priority::{Entry, Percent};
+        let share = Percent::new(40).unwrap();
+        let request = Request {
+            page_cache_limit: Some(PageCacheLimit::Share(share)),
+            memory_async_reclaim: Some(share),
+            ..Request::default()
+        };
+        let outcome = |to| Outcome::Left { to };
+        let entry = |knob, outcome| Entry { knob, asked: String::new(), outcome, passed_over: Vec::new() };
+        let entries = vec![
+            entry(Knob::PageCacheLimit, outcome(vec![Mechanism::UserSpaceReclaim])),
+            entry(Knob::MemoryAsyncReclaim, Outcome::Unset),
+        ];
+        let report = Report { entries, ..Report::default() };
+        assert_eq!(marks(&request, &report), Marks { page_cache_share: Some(40), ..Marks::default() });
+        assert_eq!(marks(&request, &Report::default()), Marks::default());
     }
 }

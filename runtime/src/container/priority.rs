@@ -257,9 +257,12 @@ impl PriorityOfContainer {
         state.in_force = true;
         let place = self.place();
         match cgroup.apply_priority(place.as_ref(), state.pod_level(), &request, limits, levels_lock) {
-            Ok(report) => {
+            Ok(mut report) => {
                 state.in_force = !request.is_empty() || !report.stuck.is_empty();
                 let undone = state.mechanisms.carry_out(cgroup, &request, &report);
+                for Undone { knob, mechanism, why } in undone.clone() {
+                    report.not_done(knob, mechanism, why);
+                }
                 state.tell(report, undone);
             }
             Err(error) => state.notices.push(PriorityNotice::Failed(report(&error))),
