@@ -177,9 +177,9 @@ impl PriorityOfContainer {
         if self.state().in_force { Ok(cgroup.fit_priority(limits)?) } else { Ok(()) }
     }
 
-    /// To be called when limits have changed, with them.
-    pub(super) fn update(&self, runtime: &Runtime, cgroup: &Cgroup, limits: &Limits) {
-        self.change(runtime, cgroup, Some(limits), |_| {});
+    /// To be called after an update of limits: with them when they have changed, without when they were refused.
+    pub(super) fn update(&self, runtime: &Runtime, cgroup: &Cgroup, limits: Option<&Limits>) {
+        self.change(runtime, cgroup, limits, |_| {});
     }
 
     /// Asks for something else from now on.

@@ -29,12 +29,13 @@ impl Standing {
     pub(super) fn update(&self, runtime: &Runtime, cgroup: &Cgroup, mut limits: Limits) -> Result<(), Error> {
         let asked = limits.clone();
         self.priority.fit(cgroup, &mut limits)?;
-        match &self.memory_qos {
-            Some(memory_qos) => memory_qos.update(cgroup, limits)?,
-            None => cgroup.update(&limits)?,
-        }
-        self.priority.update(runtime, cgroup, &asked);
-        Ok(())
+        let updated = match &self.memory_qos {
+            Some(memory_qos) => memory_qos.update(cgroup, limits),
+            None => cgroup.update(&limits).map_err(Error::from),
+        };
+        // After a refusal, too: what made way for the limits comes back.
+        self.priority.update(runtime, cgroup, updated.is_ok().then_some(&asked));
+        updated
     }
 
     /// Asks for something else from now on.
