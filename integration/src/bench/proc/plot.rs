@@ -49,7 +49,8 @@ fn chart(area: &Area<'_>, outcome: &Outcome, readers: u32) -> Result<()> {
         .margin(8)
         .x_label_area_size(24)
         .y_label_area_size(48)
-        .build_cartesian_2d(-0.5..FILES.len() as f64 - 0.5, (lowest / 2.0..highest * 2.0).log_scale())
+        // Room for the legend beside the last bars.
+        .build_cartesian_2d(-0.5..FILES.len() as f64 + 0.5, (lowest / 2.0..highest * 2.0).log_scale())
         .map_err(drawing)?;
     let name = |position: &f64| {
         let at = |index: u32| (position - f64::from(index)).abs() < 0.01;
