@@ -9,7 +9,7 @@ use crate::plan::wire::Scheduling;
 use crate::plan::{Annotations, LevelSource, PlanError, PriorityPlan, PriorityPolicy, plan_priority};
 use crate::runtime::Runtime;
 use ballast_cgroups::memory_qos::PodPlace;
-use ballast_cgroups::priority::{Entry, Knob, Level, Mechanism, Report, Request, Stuck};
+use ballast_cgroups::priority::{Entry, Knob, Level, Mechanism, Outcome, Report, Request, Stuck};
 use ballast_cgroups::{Cgroup, CgroupPath, Hierarchy, Limits};
 use oci_spec::runtime::Spec;
 use std::collections::{BTreeSet, HashMap};
@@ -40,6 +40,7 @@ struct State {
     mechanisms: Mechanisms,
     /// Whether anything was written that has to be taken back.
     in_force: bool,
+    undone: Vec<Undone>,
     told: BTreeSet<Knob>,
     notices: Vec<PriorityNotice>,
 }
@@ -94,6 +95,22 @@ pub struct ContainerPriority {
     pub source: Option<LevelSource>,
     /// What became of it.
     pub report: Report,
+    /// What the runtime was to do itself, and could not.
+    pub undone: Vec<Undone>,
+}
+
+impl ContainerPriority {
+    /// What became of it, a line for each knob.
+    #[must_use]
+    pub fn outcomes(&self) -> Vec<String> {
+        let is_undone = |entry: &&Entry| {
+            matches!(entry.outcome, Outcome::Left { .. })
+                && self.undone.iter().any(|undone| undone.knob == entry.knob)
+        };
+        let done = self.report.entries.iter().filter(|entry| !is_undone(entry)).map(ToString::to_string);
+        let undone = self.undone.iter().map(|undone| format!("NOT SET {undone}"));
+        done.chain(undone).collect()
+    }
 }
 
 impl PriorityOfContainer {
@@ -225,7 +242,12 @@ impl PriorityOfContainer {
 
     pub(super) fn describe(&self) -> ContainerPriority {
         let state = self.state();
-        ContainerPriority { level: state.level(), source: state.source(), report: state.report.clone() }
+        ContainerPriority {
+            level: state.level(),
+            source: state.source(),
+            report: state.report.clone(),
+            undone: state.undone.clone(),
+        }
     }
 
     fn change(
@@ -308,6 +330,7 @@ impl State {
     }
 
     fn tell(&mut self, report: Report, undone: Vec<Undone>) {
+        self.undone.clone_from(&undone);
         let unset = report.unset().cloned().map(|entry| (entry.knob, PriorityNotice::Unset(entry)));
         let short = undone.into_iter();
         let short = short.map(|undone| (undone.knob, PriorityNotice::NotCarriedOut(undone)));
@@ -325,7 +348,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ballast_cgroups::priority::Outcome;
 
     fn level(number: u8) -> Level {
         Level::new(number).unwrap()
@@ -378,6 +400,20 @@ mod tests {
         state.tell(report.clone(), vec![undone]);
         let told: Vec<String> = state.notices.iter().map(ToString::to_string).collect();
         assert_eq!(told, ["disk-weight 7: not set", "net-limits: no packet-pacing: no qdisc is ours"]);
+        let shown = ContainerPriority {
+            level: None,
+            source: None,
+            report: state.report.clone(),
+            undone: state.undone.clone(),
+        };
+        assert_eq!(
+            shown.outcomes(),
+            [
+                "disk-weight 7: not set",
+                "memory 7: by memory-qos oom-score-adj",
+                "NOT SET net-limits: no packet-pacing: no qdisc is ours"
+            ]
+        );
         // And again only for what is new.
         let more = Report { entries: vec![entry(Knob::CpuBurst, Outcome::Unset)], ..report };
         state.tell(more, Vec::new());

@@ -131,7 +131,7 @@ fn priority_of(priority: &ContainerPriority) -> wire::Priority {
     wire::Priority {
         level: priority.level.map(|level| level.number().into()),
         source: priority.source.as_ref().map(ToString::to_string).unwrap_or_default(),
-        outcomes: priority.report.entries.iter().map(ToString::to_string).collect(),
+        outcomes: priority.outcomes(),
         ..wire::Priority::default()
     }
 }
