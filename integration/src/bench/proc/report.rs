@@ -28,7 +28,7 @@ impl Report<'_> {
         let limits = if *has_limits {
             "the container's memory and CPU time are limited"
         } else {
-            "no controllers, so nothing is limited, and meminfo is the host's"
+            "no controllers, so nothing is limited, and meminfo, vmstat, swaps and diskstats are the host's"
         };
         let whose = if lxcfs.shows_the_hosts_memory { ", which shows the host's memory here" } else { "" };
         let load = load.split(' ').next().unwrap_or_default();
