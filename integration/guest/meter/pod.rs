@@ -16,7 +16,9 @@ use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::shim_sync::{Client, Events, TaskClient, create_events};
 use containerd_shim_protos::ttrpc::{self, Server, TtrpcContext, context};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
 use crate::bundle::{self, Limits};
@@ -175,10 +177,14 @@ impl Pod {
         Ok(())
     }
 
-    /// Shuts the shim down.
+    /// Shuts the shim down; returns when it has ended.
     pub(crate) fn end(self) -> Result<()> {
+        let pid =
+            i32::try_from(self.processes.shim).ok().and_then(Pid::from_raw).context("the shim's pid")?;
+        let shim = pidfd_open(pid, PidfdFlags::empty()).context("open the shim's pidfd")?;
         let request = ShutdownRequest { id: SANDBOX.into(), ..ShutdownRequest::default() };
         self.task.shutdown(no_deadline(), &request).context("Shutdown")?;
+        poll(&mut [PollFd::new(&shim, PollFlags::IN)], None).context("wait for the shim's end")?;
         Ok(())
     }
 }
@@ -186,8 +192,8 @@ impl Pod {
 impl Drop for Pod {
     /// What containerd does for a shim that is gone; nothing is left to do unless something failed.
     fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.processes.shim) {
-            let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
+        if let Some(pid) = i32::try_from(self.processes.shim).ok().and_then(Pid::from_raw) {
+            let _gone = kill_process(pid, Signal::KILL);
         }
         let deleted = Command::new(&self.program)
             .args(["-namespace", &self.namespace, "-address", "/none", "-id", CONTAINER, "-bundle"])
@@ -197,7 +203,11 @@ impl Drop for Pod {
             .env("TTRPC_ADDRESS", "/none")
             .output();
         drop(deleted);
-        drop(fs::remove_dir(Path::new("/run/ballast").join(&self.namespace)));
+        // They are for all containers of a namespace, and this one has had its last.
+        let records = Path::new("/run/ballast").join(&self.namespace);
+        for empty in [records.join(SANDBOX), records, Path::new("/sys/fs/cgroup").join(&self.namespace)] {
+            drop(fs::remove_dir(empty));
+        }
     }
 }
 
