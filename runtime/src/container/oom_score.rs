@@ -16,8 +16,14 @@ const MOST: i32 = 1000;
 /// that no round would catch.
 const ROUNDS: usize = 8;
 
-/// `given` on its way to the greatest value, as far as the level is on its way to the lowest.
+/// What containerd gives a pod's sandbox, below anything that kubelet gives a container: killing it frees nothing, and ends the pod.
+const SANDBOX: i32 = -998;
+
+/// `given` on its way to the greatest value, as far as the level is on its way to the lowest. A sandbox keeps its own.
 pub(super) fn raised(given: i32, level: Level) -> i32 {
+    if given <= SANDBOX {
+        return given;
+    }
     let (level, lowest) = (i32::from(level.number()), i32::from(Level::OFFLINE.number()));
     given + (MOST - given) * level / lowest
 }
@@ -68,12 +74,19 @@ mod tests {
 
     #[test]
     fn the_lower_the_priority_the_sooner_it_is_killed_and_never_later_than_kubelet_said() {
-        for given in [-997, -998, 0, 2, 900, 1000] {
+        for given in [-997, 0, 2, 900, 1000] {
             let scores: Vec<i32> = Level::ALL.iter().map(|level| raised(given, *level)).collect();
             assert!(scores.is_sorted(), "{scores:?}");
             assert_eq!((scores[0], scores[7]), (given, 1000));
         }
         assert_eq!(raised(900, Level::new(3).unwrap()), 942);
         assert_eq!(raised(-997, Level::new(1).unwrap()), -712);
+    }
+
+    #[test]
+    fn a_sandbox_which_holds_nothing_is_not_killed_for_its_pods_priority() {
+        for given in [-998, -999, -1000] {
+            assert_eq!(raised(given, Level::OFFLINE), given);
+        }
     }
 }
