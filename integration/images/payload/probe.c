@@ -13,7 +13,9 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char usage[] =
@@ -39,6 +41,8 @@ static const char usage[] =
 	"  orphan               leaves a sleeping grandchild behind and exits with 0\n"
 	"  memhog BYTES         touches BYTES of memory, prints `holding BYTES`, then sleeps\n"
 	"  spin [SECONDS]       uses a whole CPU, for ever without SECONDS\n"
+	"  wake USEC COUNT      sleeps COUNT times until the next multiple of USEC, prints percentiles of being late, in usec\n"
+	"  slice PID            prints the time slice of a task of the default policy, in usec\n"
 	"  lines COUNT          prints COUNT numbered lines\n"
 	"  mount SOURCE TARGET  bind-mounts SOURCE on TARGET\n";
 
@@ -334,6 +338,75 @@ static int verb_spin(char **arguments) {
 	}
 }
 
+static long long monotonic(void) {
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static int ascending(const void *one, const void *other) {
+	long long a = *(const long long *)one;
+	long long b = *(const long long *)other;
+	return (a > b) - (a < b);
+}
+
+static int verb_wake(char **arguments) {
+	long period;
+	long count;
+	long long next;
+	long long *late;
+	if (!number(arguments[0], &period) || !number(arguments[1], &count) || period == 0 || count == 0) {
+		return misused();
+	}
+	late = calloc((size_t)count, sizeof *late);
+	if (late == NULL) {
+		return fail("calloc", arguments[1]);
+	}
+	next = monotonic();
+	/* The first ones, while the scheduler gets to know the task, are not counted. */
+	for (long turn = -count / 10; turn < count; turn++) {
+		struct timespec until;
+		long long now;
+		next += period * 1000LL;
+		until.tv_sec = next / 1000000000LL;
+		until.tv_nsec = next % 1000000000LL;
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
+		}
+		now = monotonic();
+		if (turn >= 0) {
+			late[turn] = now - next;
+		}
+		/* Who is late by more than a period has missed that one. */
+		next = now > next + period * 1000LL ? now : next;
+	}
+	qsort(late, (size_t)count, sizeof *late, ascending);
+	printf("p50 %lld p90 %lld p99 %lld\n", late[count / 2] / 1000, late[count * 9 / 10] / 1000,
+		late[count * 99 / 100] / 1000);
+	return 0;
+}
+
+static int verb_slice(char **arguments) {
+	struct {
+		unsigned size;
+		unsigned policy;
+		unsigned long long flags;
+		int nice;
+		unsigned priority;
+		unsigned long long runtime;
+		unsigned long long deadline;
+		unsigned long long period;
+	} attributes = {0};
+	long pid;
+	if (!number(arguments[0], &pid)) {
+		return misused();
+	}
+	if (syscall(SYS_sched_getattr, (pid_t)pid, &attributes, sizeof attributes, 0) != 0) {
+		return fail("sched_getattr", arguments[0]);
+	}
+	printf("%llu\n", attributes.runtime / 1000);
+	return 0;
+}
+
 static int verb_lines(char **arguments) {
 	long count;
 	if (!number(arguments[0], &count)) {
@@ -376,6 +449,8 @@ static const struct verb {
 	{"orphan", 0, 0, verb_orphan},
 	{"memhog", 1, 1, verb_memhog},
 	{"spin", 0, 1, verb_spin},
+	{"wake", 2, 2, verb_wake},
+	{"slice", 1, 1, verb_slice},
 	{"lines", 1, 1, verb_lines},
 	{"mount", 2, 2, verb_mount},
 };
