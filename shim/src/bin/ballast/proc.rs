@@ -66,7 +66,7 @@ pub(crate) enum ProcError {
     #[error("{0} has no view of /proc")]
     NoView(String),
     /// What could be told was; the causes were, too.
-    #[error("{failed} of {asked} pods did not answer")]
+    #[error("{failed} of {asked} pods could not be asked")]
     Incomplete { failed: usize, asked: usize },
     /// The causes are in what was printed.
     #[error("{failed} of {asked} containers could not be changed")]
@@ -125,6 +125,7 @@ where
             Ok(answer) => given.extend(answer),
             // A pod that has ended meanwhile is none to be asked.
             Err(error) if error.is_end() => {}
+            Err(error) if asked == 1 => return Err(error.into()),
             Err(error) => {
                 failed += 1;
                 eprintln!("ballast: {}", ballast_runtime::report(&error));

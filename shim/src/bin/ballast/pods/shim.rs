@@ -10,11 +10,11 @@ use ballast_proto::{
         SetPriorityRequest, SetProcViewRequest,
     },
 };
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, time::timeout};
 use ttrpc::{
     Code,
     asynchronous::{Client, transport::Socket},
-    context::{self, Context},
+    context::Context,
 };
 
 use super::Pod;
@@ -94,7 +94,7 @@ impl Shim {
 
     /// What it knows of its pod.
     pub(crate) async fn describe(&self) -> Result<DescribeResponse, ShimError> {
-        self.answer(self.client.describe(bounded(), &DescribeRequest::default()).await)
+        self.answer(self.client.describe(Context::default(), &DescribeRequest::default())).await
     }
 
     /// Puts views in place, or the host's files, in one of the pod's containers or in all.
@@ -108,13 +108,13 @@ impl Shim {
             placement: placement.into(),
             ..SetProcViewRequest::default()
         };
-        Ok(self.answer(self.client.set_proc_view(bounded(), &request).await)?.changes)
+        Ok(self.answer(self.client.set_proc_view(Context::default(), &request)).await?.changes)
     }
 
     /// Changes its log level; returns the one before.
     pub(crate) async fn set_log_level(&self, level: &str) -> Result<String, ShimError> {
         let request = SetLogLevelRequest { level: level.to_owned(), ..SetLogLevelRequest::default() };
-        let answer = self.answer(self.client.set_log_level(bounded(), &request).await)?;
+        let answer = self.answer(self.client.set_log_level(Context::default(), &request)).await?;
         Ok(answer.previous)
     }
 
@@ -130,15 +130,16 @@ impl Shim {
             level: level.map(|level| level.number().into()),
             ..SetPriorityRequest::default()
         };
-        let answer = self.answer(self.client.set_priority(bounded(), &request).await)?;
+        let answer = self.answer(self.client.set_priority(Context::default(), &request)).await?;
         Ok(answer.containers)
     }
 
-    fn answer<T>(&self, answer: ttrpc::Result<T>) -> Result<T, ShimError> {
+    async fn answer<T>(&self, call: impl Future<Output = ttrpc::Result<T>>) -> Result<T, ShimError> {
         let pod = self.pod.clone();
+        // The bound is not ttrpc's: what it says when that has passed is a text for people.
+        let Ok(answer) = timeout(ANSWER_BOUND, call).await else { return Err(ShimError::Silent { pod }) };
         answer.map_err(|error| match error {
             ttrpc::Error::RpcStatus(status) => match status.code() {
-                Code::DEADLINE_EXCEEDED => ShimError::Silent { pod },
                 Code::UNIMPLEMENTED => ShimError::Older { pod },
                 _ => ShimError::Refused { pod, message: status.message().to_owned() },
             },
@@ -148,8 +149,4 @@ impl Shim {
             source => ShimError::Transport { pod, source },
         })
     }
-}
-
-fn bounded() -> Context {
-    context::with_duration(ANSWER_BOUND)
 }
