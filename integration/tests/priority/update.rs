@@ -1,6 +1,6 @@
 //! Updates of limits while a priority is in force.
 
-use ballast_integration::testbed::command::crictl;
+use ballast_integration::testbed::command::{crictl, run};
 use ballast_integration::testbed::kubepods::{Class, Kubepods};
 use ballast_integration::testbed::node::Node;
 use serde_json::json;
@@ -40,4 +40,17 @@ fn a_lowered_weight_follows_an_update() {
         let full: u64 = reference.cgroup_file("cpu.weight").parse().unwrap();
         assert_files(&container, &[("cpu.weight", &(full >> 2).max(1).to_string())]);
     }
+}
+
+#[test]
+fn an_update_that_is_refused_leaves_the_burst_as_it_was() {
+    let mut node = Node::take();
+    let kubepods = Kubepods::make("");
+    let pod = kubepods.pod(&mut node, Class::Burstable, json!({"ballast.dev/cpu-burst": "20ms"}));
+    let container = pod.start(json!({"linux": {"resources": {"cpu_quota": 50_000, "cpu_period": 100_000}}}));
+    assert_files(&container, &[("cpu.max", "50000 100000"), ("cpu.max.burst", "20000")]);
+    // The quota makes the burst give way, and no machine has that CPU.
+    let refused = run("crictl", &["update", "--cpu-quota", "30000", "--cpuset-cpus", "65000", &container.id]);
+    assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
+    assert_files(&container, &[("cpu.max", "50000 100000"), ("cpu.max.burst", "20000")]);
 }
