@@ -32,6 +32,8 @@ pub(crate) mod code {
     pub(crate) const MOVE_CONSTANT: u8 = 0xb7;
     /// `BPF_ALU | BPF_AND | BPF_K`
     pub(crate) const AND_CONSTANT: u8 = 0x54;
+    /// `BPF_ALU | BPF_OR | BPF_K`
+    pub(crate) const OR_CONSTANT: u8 = 0x44;
     /// `BPF_ALU | BPF_RSH | BPF_K`
     pub(crate) const SHIFT_RIGHT_CONSTANT: u8 = 0x74;
     /// `BPF_JMP | BPF_JA`
@@ -63,6 +65,10 @@ impl BpfInstruction {
 
     pub(crate) const fn and(to: Register, value: i32) -> Self {
         Self::with_constant(code::AND_CONSTANT, to, value)
+    }
+
+    pub(crate) const fn or(to: Register, value: i32) -> Self {
+        Self::with_constant(code::OR_CONSTANT, to, value)
     }
 
     pub(crate) const fn shift_right(to: Register, bits: i32) -> Self {

@@ -34,6 +34,7 @@ mod node_report;
 mod note;
 mod observe;
 mod packet;
+mod packet_mark;
 mod plan;
 mod pod;
 mod probe;
@@ -48,7 +49,8 @@ pub use knob::{Backend, Knob, Mechanism};
 pub use level::{Level, LevelFault};
 pub use node_report::{Availability, BackendReport, KnobReport, NodeReport, Remark, Treatment};
 pub use observe::{ObservedFile, ObservedPriority};
-pub use packet::packet_program;
+pub use packet::{PacketTreatment, packet_program};
+pub use packet_mark::{MarkScale, MarkScaleFault, PacketMark};
 pub use report::{Entry, FileValue, Outcome, PassedOver, Reason, Report, Stuck};
 pub use request::{
     DiskLimit, DiskTarget, DiskWeight, Microseconds, NetLimits, OutOfRange, PageCacheLimit, Percent, Request,

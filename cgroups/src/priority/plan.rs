@@ -122,7 +122,10 @@ fn asked(request: &Request, knob: Knob) -> Option<String> {
             Some(weight) => Some(format!("weight {weight}")),
             None => level(),
         },
-        Knob::NetPriority => request.net_priority.as_ref().and_then(|level| words(level)),
+        Knob::NetPriority => request.net_priority.map(|level| match request.net_mark {
+            Some(mark) => format!("{level}, mark {mark}"),
+            None => level.to_string(),
+        }),
         Knob::CpuBurst => request.cpu_burst.as_ref().and_then(|burst| words(burst)),
         Knob::CpuSmtIsolation => request.smt_isolation.then(|| "yes".to_owned()),
         Knob::MemoryAsyncReclaim => {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::DeviceNumber;
 
 use super::level::Level;
+use super::packet_mark::PacketMark;
 
 /// What a container asks for. What is not set is left as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub struct Request {
     /// The priority of its packets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub net_priority: Option<Level>,
+    /// The mark of its packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub net_mark: Option<PacketMark>,
     /// Bounds of its network traffic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub net_limits: Option<NetLimits>,
@@ -294,6 +298,7 @@ mod tests {
                 write_operations: Some(5),
             }],
             net_priority: Some(Level::ONLINE),
+            net_mark: Some(PacketMark { value: 0x10, mask: 0xf0 }),
             net_limits: Some(NetLimits { transmit_bits: Some(1_000_000), receive_bits: None }),
         };
         let text = serde_json::to_string(&request).unwrap();

@@ -7,7 +7,9 @@ use super::time_slice;
 use crate::error::{Error, report};
 use crate::plan::wire::{CoreCookie, Scheduling};
 use crate::sys;
-use ballast_cgroups::priority::{Backend, Knob, Level, Mechanism, Outcome, PageCacheLimit, Report, Request};
+use ballast_cgroups::priority::{
+    Backend, Knob, Level, Mechanism, Outcome, PacketTreatment, PageCacheLimit, Report, Request,
+};
 use ballast_cgroups::{Cgroup, Marks};
 use rustix::io::Errno;
 use std::fmt;
@@ -60,7 +62,10 @@ impl Mechanisms {
             undone.extend(knob.map(|knob| Undone { knob, mechanism, why }));
         };
         let packets = left(Mechanism::PacketPriority);
-        if let Err(error) = self.packets.set(cgroup, packets.and(request.net_priority)) {
+        // No file sets a mark, whoever does the priority.
+        let treatment =
+            PacketTreatment { priority: packets.and(request.net_priority), mark: request.net_mark };
+        if let Err(error) = self.packets.set(cgroup, treatment) {
             short(packets.or(Some(Knob::NetPriority)), Mechanism::PacketPriority, self::report(&error));
         }
         let slice = self.set_slice(cgroup, is_offline_on_mainline(request, report));

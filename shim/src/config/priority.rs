@@ -1,6 +1,6 @@
 //! `[priority]` of the configuration. Knows how settings are written, not what they do.
 
-use ballast_cgroups::priority::Level;
+use ballast_cgroups::priority::{Level, MarkScale};
 use ballast_runtime::{PriorityPolicy, Vocabulary};
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -14,6 +14,7 @@ struct Table {
     burstable: Option<Written>,
     best_effort: Option<Written>,
     honour: Vec<String>,
+    net_mark: Option<String>,
 }
 
 /// A number, or its text, or a name.
@@ -30,12 +31,17 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         let vocabulary: Result<Vocabulary, _> = name.parse();
         vocabulary.map_err(|error| D::Error::custom(format!("honour = {name:?} {error}")))
     });
+    let net_mark = table.net_mark.map(|text| {
+        let scale: Result<MarkScale, _> = text.parse();
+        scale.map_err(|fault| D::Error::custom(format!("net_mark = {text:?} {fault}")))
+    });
     Ok(PriorityPolicy {
         default: level("default", table.general)?,
         guaranteed: level("guaranteed", table.guaranteed)?,
         burstable: level("burstable", table.burstable)?,
         best_effort: level("best_effort", table.best_effort)?,
         honour: honour.collect::<Result<_, _>>()?,
+        net_mark: net_mark.transpose()?,
     })
 }
 
@@ -72,6 +78,7 @@ mod tests {
             burstable = '2'
             best_effort = 7
             honour = ['volcano', 'koordinator', 'caelus']
+            net_mark = '0x10/0xf0'
         ";
         let level = |number| Some(Level::new(number).unwrap());
         let expected = PriorityPolicy {
@@ -80,6 +87,7 @@ mod tests {
             burstable: level(2),
             best_effort: level(7),
             honour: vec![Vocabulary::Volcano, Vocabulary::Koordinator, Vocabulary::Caelus],
+            net_mark: Some("0x10/0xf0".parse().unwrap()),
         };
         assert_eq!(policy(written), Ok(expected));
     }
@@ -95,6 +103,8 @@ mod tests {
             ("honour = ['borg']", "honour = \"borg\" is none of"),
             ("honour = ['crane']", "PodQOS"),
             ("honour = 'volcano'", "honour"),
+            ("net_mark = '0x10'", "net_mark = \"0x10\" is not the mark of level 0"),
+            ("net_mark = 16", "net_mark"),
         ] {
             let error = policy(table).unwrap_err();
             assert!(error.contains(named), "{table}: {error}");

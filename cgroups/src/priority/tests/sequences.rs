@@ -14,6 +14,7 @@ use crate::limits::{DeviceNumber, Limit, Limits};
 use crate::priority::files::Files;
 use crate::priority::fit::{Sent, fit};
 use crate::priority::model::{Crash, KERNELS};
+use crate::priority::packet_mark::PacketMark;
 use crate::priority::pod::{Asked, settle_pod};
 use crate::priority::request::{
     DiskLimit, DiskTarget, DiskWeight, Microseconds, NetLimits, PageCacheLimit, Percent,
@@ -92,6 +93,7 @@ fn request() -> impl Strategy<Value = Request> {
                 disk_weight: weight,
                 disk_limits: disk.into_iter().collect(),
                 net_priority: packets,
+                net_mark: packets.map(|_| PacketMark { value: 0x20, mask: 0xf0 }),
                 net_limits: net,
             },
         )

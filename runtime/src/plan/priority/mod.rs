@@ -77,6 +77,8 @@ pub(crate) fn plan_priority(
             plan.read(annotation)?;
         }
     }
+    plan.request.net_mark =
+        policy.net_mark.zip(plan.request.net_priority).map(|(scale, level)| scale.of(level));
     if annotations.is_of_sandbox() {
         // Its process does nothing. It has the pod's level, so that it stands in no one's way.
         plan.request = Request { level: plan.request.level, ..Request::default() };
@@ -232,6 +234,20 @@ mod tests {
         ];
         let request = plan(&annotations, &PriorityPolicy::default()).unwrap().request;
         assert_eq!(request, Request { level: Some(Level::OFFLINE), ..Request::default() });
+    }
+
+    #[test]
+    fn packets_are_marked_where_marks_are_configured_and_a_priority_is_asked_for() {
+        let marking =
+            PriorityPolicy { net_mark: Some("0x10/0xf0".parse().unwrap()), ..PriorityPolicy::default() };
+        let mark = |annotations: &[(&str, &str)], policy: &PriorityPolicy| {
+            plan(annotations, policy).unwrap().request.net_mark.map(|mark| mark.to_string())
+        };
+        let asks = ("ballast.dev/net-priority", "7");
+        assert_eq!(mark(&[asks], &marking).as_deref(), Some("0x80/0xf0"));
+        assert_eq!(mark(&[asks], &PriorityPolicy::default()), None);
+        assert_eq!(mark(&[("ballast.dev/priority", "7")], &marking), None);
+        assert_eq!(mark(&[asks, SANDBOX], &marking), None);
     }
 
     #[test]

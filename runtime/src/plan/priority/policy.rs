@@ -2,7 +2,7 @@
 
 use super::vocabulary::Vocabulary;
 use ballast_cgroups::memory_qos::QosClass;
-use ballast_cgroups::priority::Level;
+use ballast_cgroups::priority::{Level, MarkScale};
 
 /// What is configured. The default asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct PriorityPolicy {
     pub best_effort: Option<Level>,
     /// Other systems whose annotations count, in this order.
     pub honour: Vec<Vocabulary>,
+    /// The marks of packets that have a priority. Without it packets keep the marks that they have.
+    pub net_mark: Option<MarkScale>,
 }
 
 impl PriorityPolicy {
