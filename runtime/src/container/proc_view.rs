@@ -2,11 +2,11 @@
 
 use super::create::duplicate;
 use crate::error::{CallContext, CallError, Error};
-use crate::plan::wire::{CoverPlan, Descriptor, InitPlan, LastingPlan, ProcViewPlan};
+use crate::plan::wire::{CoverPlan, InitPlan, LastingPlan, ProcViewPlan};
 use crate::plan::{ViewPlan, ViewReason};
 use crate::proc_view::{
     ContainerTexts, Epoch, FuseMount, Mechanism, NativeViews, Origin, Placement, Selection, ShownFile, View,
-    ViewDescription, ViewFile, ViewMounts,
+    ViewDescription, ViewFile, ViewMounts, ViewTrees,
 };
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
@@ -175,17 +175,35 @@ pub(super) struct ViewOfContainer {
 }
 
 impl ViewOfContainer {
-    /// How it is put in the place of the kernel's files.
+    /// How it is put in the place of the kernel's files of a new container.
     pub(super) fn plan_placing(
         &self,
         cgroup: &Cgroup,
         descriptors: &mut Descriptors,
     ) -> Result<ProcViewPlan, Error> {
-        let mut add = |tree: &Option<OwnedFd>| -> Result<Option<Descriptor>, Error> {
-            tree.as_ref().map(|tree| Ok(descriptors.add(duplicate(tree.as_fd())?))).transpose()
-        };
+        let copy = |tree: &Option<OwnedFd>| tree.as_ref().map(|tree| duplicate(tree.as_fd())).transpose();
         let served = self.served.trees();
-        let (live, lasting) = (add(&served.live)?, add(&served.lasting)?);
+        let trees = ViewTrees { live: copy(&served.live)?, lasting: copy(&served.lasting)? };
+        self.plan_placing_trees(trees, cgroup, descriptors)
+    }
+
+    /// How it is put there again.
+    pub(super) fn plan_placing_again(
+        &self,
+        cgroup: &Cgroup,
+        descriptors: &mut Descriptors,
+    ) -> Result<ProcViewPlan, Error> {
+        self.plan_placing_trees(self.served.new_trees()?, cgroup, descriptors)
+    }
+
+    fn plan_placing_trees(
+        &self,
+        trees: ViewTrees,
+        cgroup: &Cgroup,
+        descriptors: &mut Descriptors,
+    ) -> Result<ProcViewPlan, Error> {
+        let (live, lasting) =
+            (trees.live.map(|tree| descriptors.add(tree)), trees.lasting.map(|tree| descriptors.add(tree)));
         let shown = LastingPlan { cpuinfo: self.shows_cpuinfo(), cpus: self.shows_cpus() };
         let mut trees = Vec::new();
         for file in &self.of_the_kernel {

@@ -22,4 +22,4 @@ pub(crate) use sample::{Epoch, Origin};
 pub(crate) use serve::{CPU_INFO, CPUS, FuseMount};
 pub use texts::ViewCounters;
 pub(crate) use texts::{ContainerTexts, ShownCpus, Texts};
-pub(crate) use view::{View, ViewMounts};
+pub(crate) use view::{View, ViewMounts, ViewTrees};

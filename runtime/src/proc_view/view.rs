@@ -48,6 +48,12 @@ impl View {
         &self.trees
     }
 
+    /// The same file systems as other trees: those that were mounted once cannot be again on every kernel.
+    pub(crate) fn new_trees(&self) -> Result<ViewTrees, CallError> {
+        let (live, lasting) = self.server.mount_again()?;
+        Ok(ViewTrees { live, lasting })
+    }
+
     /// Has readers see at once what an update of the container changed.
     pub(crate) fn updated(&self) {
         self.server.invalidate();

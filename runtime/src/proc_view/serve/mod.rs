@@ -45,7 +45,9 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Server {
     stop: Arc<OwnedFd>,
-    lasting: Option<Notices>,
+    live: Option<Arc<OwnedFd>>,
+    lasting: Option<Arc<OwnedFd>>,
+    notices: Option<Notices>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -57,26 +59,33 @@ impl Server {
         let lasting = connections.lasting.map(Arc::new);
         let mut service = Service {
             stopped: Arc::clone(&stop),
-            live: live.map(|fuse| Connection::new(fuse, LiveFiles::new(texts.clone()))),
-            lasting: lasting.map(|fuse| Connection::new(fuse, LastingFiles::new(texts))),
+            live: live.clone().map(|fuse| Connection::new(fuse, LiveFiles::new(texts.clone()))),
+            lasting: lasting.clone().map(|fuse| Connection::new(fuse, LastingFiles::new(texts))),
             buffers: Buffers::new(),
         };
-        let lasting = service.lasting.as_ref().map(Connection::notices);
+        let notices = service.lasting.as_ref().map(Connection::notices);
         let thread = std::thread::Builder::new()
             .name("proc-view".into())
             .stack_size(STACK_BYTES)
             .spawn(move || while service.turn().is_ok() {})
             .map_err(|error| Errno::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EAGAIN)))
             .call("clone", || "thread proc-view".into())?;
-        Ok(Self { stop, lasting, thread: Some(thread) })
+        Ok(Self { stop, live, lasting, notices, thread: Some(thread) })
     }
 
     /// Has the kernel drop what it keeps. Never called by the thread that serves: a reader who waits for an answer holds what
     /// this waits for.
     pub(crate) fn invalidate(&self) {
-        if let Some(notices) = &self.lasting {
+        if let Some(notices) = &self.notices {
             lasting::invalidate(notices);
         }
+    }
+
+    /// More mounts of the same file systems: of the live files, of the lasting ones.
+    pub(crate) fn mount_again(&self) -> Result<(Option<OwnedFd>, Option<OwnedFd>), CallError> {
+        let again =
+            |fuse: &Option<Arc<OwnedFd>>| fuse.as_ref().map(|fuse| mount::mount(fuse.as_fd())).transpose();
+        Ok((again(&self.live)?, again(&self.lasting)?))
     }
 }
 

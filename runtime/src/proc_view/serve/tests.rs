@@ -188,6 +188,18 @@ fn the_end_of_the_server_is_an_error_at_once_and_not_a_wait() {
 }
 
 #[test]
+fn more_mounts_of_a_view_are_of_the_same_file_system() {
+    let Some((mount, server)) = served() else { return };
+    let (live, lasting) = server.mount_again().unwrap();
+    assert!(lasting.is_none());
+    let again = FuseMount { connection: mount.connection.try_clone().unwrap(), tree: live.unwrap() };
+    let device = |mount: &FuseMount| rustix::fs::fstat(&mount.tree).unwrap().st_dev;
+    assert_eq!(device(&again), device(&mount));
+    drop(mount);
+    assert_eq!(content(&again, "stat"), "stat 1\n");
+}
+
+#[test]
 fn the_end_of_the_last_mount_ends_the_thread() {
     let Some((mount, mut server)) = served() else { return };
     drop(mount.connection);
