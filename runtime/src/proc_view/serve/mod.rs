@@ -148,4 +148,6 @@ fn serve_one<F: FileSystem + Sync>(connection: &mut Option<Connection<F>>, buffe
 }
 
 #[cfg(test)]
+mod large_machine;
+#[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ impl Texts for Counting {
 }
 
 /// `None` where there is no FUSE or no right to it.
-fn mounted() -> Option<FuseMount> {
+pub(super) fn mounted() -> Option<FuseMount> {
     match FuseMount::new() {
         Err(error) if matches!(error.errno, Errno::NOENT | Errno::NODEV | Errno::PERM | Errno::ACCESS) => {
             None
@@ -72,17 +72,17 @@ fn lasting(cpus: u32) -> Option<(FuseMount, Server, Arc<AtomicU32>)> {
     Some((mount, Server::start(Connections { live: None, lasting }, texts).unwrap(), cpus))
 }
 
-fn content(mount: &FuseMount, name: &str) -> String {
+pub(super) fn content(mount: &FuseMount, name: &str) -> String {
     String::from_utf8(read_in_pieces(&open_file(mount, name).unwrap(), 4096)).unwrap()
 }
 
-fn names(mount: &FuseMount, directory: &str) -> Vec<String> {
+pub(super) fn names(mount: &FuseMount, directory: &str) -> Vec<String> {
     let directory = open_file(mount, directory).unwrap();
     let entries = rustix::fs::Dir::read_from(&directory).unwrap();
     entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned()).collect()
 }
 
-fn open_file(mount: &FuseMount, name: &str) -> Result<OwnedFd, Errno> {
+pub(super) fn open_file(mount: &FuseMount, name: &str) -> Result<OwnedFd, Errno> {
     openat(&mount.tree, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -93,7 +93,7 @@ fn read_some(file: &OwnedFd, size: usize) -> Vec<u8> {
     buffer
 }
 
-fn read_in_pieces(file: &OwnedFd, size: usize) -> Vec<u8> {
+pub(super) fn read_in_pieces(file: &OwnedFd, size: usize) -> Vec<u8> {
     let mut whole = Vec::new();
     loop {
         let piece = read_some(file, size);
