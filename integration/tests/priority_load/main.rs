@@ -1,5 +1,5 @@
-//! Priorities under load, with nothing but what a mainline kernel has: who gets the CPU, who waits for it, who is killed, whose packets
-//! go first, whose page cache is bounded. Runs on the test node as root, with Ballast alone.
+//! Priorities under load, with nothing but what a mainline kernel has: who gets the CPU, who waits for it, who is killed, whose memory is
+//! taken, whose packets go first, whose page cache is bounded. Runs on the test node as root, with Ballast alone.
 //!
 //! The bounds are what a busy machine still keeps; what a quiet one shows is in `docs/priorities.md`.
 #![forbid(unsafe_code)]
@@ -16,3 +16,4 @@ mod kill;
 mod latency;
 mod packets;
 mod page_cache;
+mod reclaim;

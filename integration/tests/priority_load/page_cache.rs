@@ -6,12 +6,14 @@ use ballast_integration::testbed::node::Node;
 use ballast_integration::testbed::process::ask_until;
 use serde_json::json;
 
-fn page_cache(container: &Container) -> u64 {
+/// The bytes of a container's page cache.
+pub(crate) fn page_cache(container: &Container) -> u64 {
     let content = container.cgroup_file("memory.stat");
     content.lines().find_map(|line| line.strip_prefix("file ")).unwrap().parse().unwrap()
 }
 
-fn fill(container: &Container, mebibytes: u64) {
+/// Has a container write `/cache` and keep it in memory.
+pub(crate) fn fill(container: &Container, mebibytes: u64) {
     container.exec(&["dd", "if=/dev/zero", "of=/cache", "bs=1M", &format!("count={mebibytes}")]);
     container.exec(&["sync", "/cache"]);
     container.exec(&["dd", "if=/cache", "of=/dev/null", "bs=1M"]);
