@@ -46,3 +46,35 @@ fn name(treatment: &PacketTreatment) -> String {
     let mark = treatment.mark.map(|mark| format!(" with mark {mark}")).unwrap_or_default();
     format!("packets{level}{mark}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::attached_programs;
+    use ballast_cgroups::priority::{Level, PacketMark};
+    use ballast_cgroups::{CgroupPath, Hierarchy};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn one_program_at_most_is_attached_and_none_when_nothing_is_asked_for() {
+        let path = CgroupPath::parse(&format!("/ballast-packets-{}", std::process::id())).unwrap();
+        let cgroup = Hierarchy::discover().unwrap().create(&path).expect("needs root");
+        let mut packets = PacketPriority::default();
+        let mark = Some(PacketMark { value: 0x80, mask: 0xf0 });
+        let counts: Vec<u32> = [
+            (Some(Level::OFFLINE), None),
+            (Some(Level::OFFLINE), mark),
+            (None, mark),
+            (Some(Level::ONLINE), None),
+            (None, None),
+        ]
+        .into_iter()
+        .map(|(priority, mark)| {
+            packets.set(&cgroup, PacketTreatment { priority, mark }).unwrap();
+            attached_programs(cgroup.as_fd(), CgroupProgram::Egress).unwrap()
+        })
+        .collect();
+        cgroup.delete(Instant::now() + Duration::from_secs(10)).unwrap();
+        assert_eq!(counts, [1, 1, 1, 1, 0]);
+    }
+}

@@ -125,3 +125,39 @@ pub(crate) fn load_program(kind: CgroupProgram, instructions: &[u64]) -> Result<
     // SAFETY: a successful load returns a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
+
+#[cfg(test)]
+pub(crate) mod query {
+    //! What tests ask about attached programs.
+
+    use super::*;
+
+    const BPF_PROG_QUERY: libc::c_long = 16;
+
+    /// The part for `BPF_PROG_QUERY`, with room for what newer kernels write behind it.
+    #[repr(C)]
+    #[derive(Default)]
+    struct QueryAttributes {
+        target: u32,
+        attach_type: u32,
+        query_flags: u32,
+        attach_flags: u32,
+        program_ids: u64,
+        program_count: u32,
+        later: [u32; 25],
+    }
+
+    /// How many programs are attached to `cgroup` itself.
+    pub(crate) fn attached_programs(cgroup: BorrowedFd<'_>, kind: CgroupProgram) -> Result<u32, Errno> {
+        let mut attributes = QueryAttributes {
+            target: cgroup.as_raw_fd().unsigned_abs(),
+            attach_type: kind.attach_type(),
+            ..QueryAttributes::default()
+        };
+        // SAFETY: `attributes` is a live local of the size that is passed; the kernel writes the count and flags into it.
+        let result = unsafe {
+            libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attributes, size_of::<QueryAttributes>())
+        };
+        checked(result).map(|_| attributes.program_count)
+    }
+}

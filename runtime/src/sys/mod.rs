@@ -17,6 +17,8 @@ pub mod self_binary;
 mod signals;
 pub mod wait;
 
+#[cfg(test)]
+pub(crate) use bpf::query::attached_programs;
 pub(crate) use bpf::{CgroupProgram, attach_program, detach_program, load_program};
 pub(crate) use clock::time_since_boot;
 pub(crate) use clone::{CloneFlags, Forked, clone3};
