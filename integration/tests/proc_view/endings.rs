@@ -21,12 +21,12 @@ fn shim(pod: &Pod) -> Process {
 }
 
 /// A command of the node's that sees the mounts of a container's process, but is not in the container.
-fn outside(container: &Process, command: &[&str]) -> Child {
+fn outside(container: &Process, command: &[&str], output: Stdio) -> Child {
     Command::new("nsenter")
         .args(["--mount", "--target", &container.pid.to_string()])
         .args(command)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(output)
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
@@ -41,10 +41,13 @@ fn a_killed_shim_leaves_no_reader_waiting() {
     readers.wait_for_texts(100);
     let process = readers.container.process();
     // Nobody but the failing read ends this one.
-    let mut survivor = outside(&process, &["sh", "-c", "while cat /proc/meminfo /proc/stat; do :; done"]);
+    let script = "echo up; exec >/dev/null; while cat /proc/meminfo /proc/stat; do :; done; exit 7";
+    let mut survivor = outside(&process, &["sh", "-c", script], Stdio::piped());
+    let mut up = [0; 3];
+    survivor.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
     shim(&pod).signal(Signal::KILL);
     process.wait();
-    assert_eq!(survivor.wait().unwrap().code(), Some(1));
+    assert_eq!(survivor.wait().unwrap().code(), Some(7));
     ask_until("the pod's end at CRI", || (!pod.is_ready()).then_some(()));
     // What kubelet does until it succeeds: the first attempts meet a container that containerd still believes in.
     ask_until("the pod's removal", || {
@@ -61,7 +64,7 @@ fn a_reader_of_a_stopped_shim_can_be_killed() {
     let shim = shim(&pod);
     shim.signal(Signal::STOP);
     ask_until("the shim's stop", || shim.status("State").starts_with('T').then_some(()));
-    let mut reader = outside(&process, &["cat", "/proc/meminfo"]);
+    let mut reader = outside(&process, &["cat", "/proc/meminfo"], Stdio::null());
     let waiting = Process::open(reader.id()).unwrap();
     ask_until("the reader's wait", || {
         (waiting.status("Name") == "cat" && waiting.status("State").starts_with('S')).then_some(())

@@ -148,8 +148,8 @@ const TABLE: &[Program] = &[
             told_in_bytes(SwapKib, Files, Word("swap", 1)),
             told(BootedS, Files, Word("booted", 1)),
             told(InitStartedS, Files, Word("started", 1)),
-            told(Load, Files, Word("load", 1)),
-            told(Load, Files, Word("load", 2)),
+            told(Load, Sysinfo, Word("load", 1)),
+            told(Load, Sysinfo, Word("load", 2)),
         ],
     },
     Program {
@@ -182,7 +182,7 @@ const TABLE: &[Program] = &[
             told(TotalKib, Sysinfo, Word("sysinfo_total_kib", 1)),
             told(UptimeS, Sysinfo, Word("sysinfo_uptime", 1)),
             told(UptimeS, Kernel, Word("clock_uptime", 1)),
-            told(Load, Files, Word("load", 1)),
+            told(Load, Sysinfo, Word("load", 1)),
         ],
     },
     Program {
