@@ -31,7 +31,7 @@ pub use error::{CallError, Error, ErrorKind, StepError, report};
 pub use features::features;
 pub use hooks::HookError;
 pub use kernel::{KernelFeature, Presence, kernel_features};
-pub use plan::{LevelSource, PlanError, PriorityPolicy, UnknownVocabulary, Vocabulary};
+pub use plan::{Asked, LevelSource, PlanError, PriorityPolicy, UnknownVocabulary, ViewWish, Vocabulary};
 pub use proc_view::figures::Rounding;
 pub use proc_view::{
     Containers, CpuView, Mechanism, Placement, Selection, ShownFile, ViewDescription, ViewFile, ViewPolicy,

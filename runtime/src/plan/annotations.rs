@@ -9,7 +9,7 @@ use std::collections::HashMap;
 const PREFIX: &str = "ballast.dev/";
 
 /// What there is, after the prefix, one list for each module that reads them.
-const KNOWN: [&[&str]; 5] =
+pub(super) const KNOWN: [&[&str]; 5] =
     [&memory_qos::NAMES, &proc_view::NAMES, &sysinfo::NAMES, &cpu_view::NAMES, &priority::NAMES];
 
 /// Set by containerd: the container's name in its pod, and whether it is the sandbox.

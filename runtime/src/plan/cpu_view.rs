@@ -26,6 +26,16 @@ pub(crate) fn plan_cpu_view(
     annotations: &Annotations<'_>,
     policy: &ViewPolicy,
 ) -> Result<CpuViewPlan, PlanError> {
+    Ok(match (wish(annotations)?, policy.cpu_view) {
+        _ if annotations.is_of_sandbox() => CpuViewPlan::Files,
+        (Some(CpuView::Cpuset), _) => CpuViewPlan::Asked,
+        (None, CpuView::Cpuset) => CpuViewPlan::WithView,
+        (Some(CpuView::Files), _) | (None, CpuView::Files) => CpuViewPlan::Files,
+    })
+}
+
+/// What the container's annotations ask for.
+pub(super) fn wish(annotations: &Annotations<'_>) -> Result<Option<CpuView>, PlanError> {
     let mut wish = None;
     for annotation in annotations.about(WHAT) {
         // Of others and of a sandbox, too: a pod with a mistake is to fail before its images are pulled.
@@ -34,12 +44,7 @@ pub(crate) fn plan_cpu_view(
             wish = Some(view);
         }
     }
-    Ok(match (wish, policy.cpu_view) {
-        _ if annotations.is_of_sandbox() => CpuViewPlan::Files,
-        (Some(CpuView::Cpuset), _) => CpuViewPlan::Asked,
-        (None, CpuView::Cpuset) => CpuViewPlan::WithView,
-        (Some(CpuView::Files), _) | (None, CpuView::Files) => CpuViewPlan::Files,
-    })
+    Ok(wish)
 }
 
 fn read(annotation: Annotation<'_>) -> Result<CpuView, PlanError> {

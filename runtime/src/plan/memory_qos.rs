@@ -35,7 +35,8 @@ pub(crate) fn plan_memory_qos(
     }))
 }
 
-fn wishes(annotations: &Annotations<'_>) -> Result<Wishes, PlanError> {
+/// What the container's annotations ask for.
+pub(super) fn wishes(annotations: &Annotations<'_>) -> Result<Wishes, PlanError> {
     let mut wishes = Wishes::default();
     for annotation in annotations.all() {
         // Of others, too: whoever it is for, a mistake is the pod's.

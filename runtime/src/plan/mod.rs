@@ -4,6 +4,7 @@
 //! mount source); they change nothing. What cannot be carried out is refused here, by the name of its field.
 
 mod annotations;
+mod asked;
 mod cpu_view;
 mod devices;
 mod hooks;
@@ -20,6 +21,7 @@ mod sysinfo;
 pub(crate) mod wire;
 
 pub(crate) use annotations::{Annotation, Annotations};
+pub use asked::Asked;
 pub(crate) use cpu_view::{CpuViewPlan, plan_cpu_view};
 pub(crate) use devices::plan_devices;
 pub(crate) use hooks::{RuntimeHooks, plan_hooks};
@@ -30,6 +32,7 @@ pub(crate) use mounts::{Binder, clone_tree, plan_mounts, rootfs_mount_flags};
 pub(crate) use namespaces::{Namespaces, UserNamespace, plan_namespaces};
 pub use priority::{LevelSource, PriorityPolicy, UnknownVocabulary, Vocabulary};
 pub(crate) use priority::{PriorityPlan, plan_priority};
+pub use proc_view::ViewWish;
 pub(crate) use proc_view::{ViewPlan, ViewReason, plan_proc_view};
 pub(crate) use process::{Surroundings, plan_process};
 pub(crate) use sysctls::plan_sysctls;

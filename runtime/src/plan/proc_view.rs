@@ -1,22 +1,29 @@
 //! Whether a container gets a view of its own below `/proc`: `ballast.dev/proc-view` for every container of the pod,
 //! `ballast.dev/proc-view.<container>` for one, which comes first; else by the node's policy.
 
-use super::{Namespaces, PlanError, normalized};
+use super::{Annotation, Annotations, Namespaces, PlanError, normalized};
 use crate::proc_view::figures::Rounding;
 use crate::proc_view::{Containers, Selection, ViewFile, ViewPolicy};
 use oci_spec::runtime::{LinuxNamespaceType, LinuxResources, Mount, Spec};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-const ANNOTATION: &str = "ballast.dev/proc-view";
+const WHAT: &str = "proc-view";
 
 const CPUS: &str = "/sys/devices/system/cpu";
 /// The annotation's name, after the prefix.
-pub(super) const NAMES: [&str; 1] = ["proc-view"];
+pub(super) const NAMES: [&str; 1] = [WHAT];
 
-/// Set by containerd: the container's name in its pod, and whether it is the sandbox.
-const CONTAINER_NAME: &str = "io.kubernetes.cri.container-name";
-const CONTAINER_TYPE: &str = "io.kubernetes.cri.container-type";
+/// What an annotation asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewWish {
+    /// No view.
+    Off,
+    /// A view of the files that the node's policy names.
+    On,
+    /// A view of these files.
+    Files(Selection),
+}
 
 /// A view that is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,21 +47,18 @@ pub(crate) enum ViewReason {
 /// Decides on the view of a container; `None` when there is to be none.
 pub(crate) fn plan_proc_view(
     spec: &Spec,
+    annotations: &Annotations<'_>,
     namespaces: &Namespaces<'_>,
     policy: &ViewPolicy,
 ) -> Result<Option<ViewPlan>, PlanError> {
-    let annotation = |name: &str| spec.annotations().as_ref().and_then(|all| all.get_key_value(name));
-    let own = annotation(CONTAINER_NAME).map(|(_, container)| format!("{ANNOTATION}.{container}"));
-    // Of a sandbox, too: a pod with a mistake is to fail before its images are pulled.
-    let pods = annotation(ANNOTATION).map(|(name, value)| wish(name, value, policy)).transpose()?;
-    let own =
-        own.and_then(|name| annotation(&name)).map(|(name, value)| wish(name, value, policy)).transpose()?;
-    if annotation(CONTAINER_TYPE).is_some_and(|(_, kind)| kind == "sandbox") {
+    let wish = wish(annotations)?;
+    if annotations.is_of_sandbox() {
         return Ok(None);
     }
-    let (files, reason) = match own.or(pods) {
-        Some(None) => return Ok(None),
-        Some(Some(files)) => (files, ViewReason::Asked),
+    let (files, reason) = match wish {
+        Some(ViewWish::Off) => return Ok(None),
+        Some(ViewWish::On) => (policy.files, ViewReason::Asked),
+        Some(ViewWish::Files(files)) => (files, ViewReason::Asked),
         None if is_exempt(spec, namespaces) || nests_containers(spec, namespaces) => return Ok(None),
         None => match policy.containers {
             Containers::None => return Ok(None),
@@ -67,16 +71,26 @@ pub(crate) fn plan_proc_view(
     Ok(Some(ViewPlan { files, rounding: policy.rounding, reason }))
 }
 
-/// What an annotation says: no view, or these files.
-fn wish(name: &str, value: &str, policy: &ViewPolicy) -> Result<Option<Selection>, PlanError> {
-    match value {
-        "off" => Ok(None),
-        "on" => Ok(Some(policy.files)),
-        list => Selection::parse(list).map(Some).map_err(|error| PlanError::Invalid {
-            field: name.to_owned(),
-            value: value.to_owned(),
-            reason: format!("is neither on nor off, and {error}").into(),
-        }),
+/// What the container's annotations ask for.
+pub(super) fn wish(annotations: &Annotations<'_>) -> Result<Option<ViewWish>, PlanError> {
+    let mut wish = None;
+    for annotation in annotations.about(WHAT) {
+        // Of others and of a sandbox, too: a pod with a mistake is to fail before its images are pulled.
+        let view = read(annotation)?;
+        if annotation.is_for(annotations.container()) {
+            wish = Some(view);
+        }
+    }
+    Ok(wish)
+}
+
+fn read(annotation: Annotation<'_>) -> Result<ViewWish, PlanError> {
+    match annotation.value {
+        "off" => Ok(ViewWish::Off),
+        "on" => Ok(ViewWish::On),
+        list => Selection::parse(list)
+            .map(ViewWish::Files)
+            .map_err(|error| annotation.refused(format!("is neither on nor off, and {error}"))),
     }
 }
 
@@ -181,7 +195,7 @@ mod tests {
     fn plan_of(spec: Value, policy: &ViewPolicy) -> Result<Option<ViewPlan>, PlanError> {
         let spec: Spec = serde_json::from_value(spec).unwrap();
         let namespaces = plan_namespaces(&spec).unwrap();
-        plan_proc_view(&spec, &namespaces, policy)
+        plan_proc_view(&spec, &Annotations::of(&spec)?, &namespaces, policy)
     }
 
     fn spec(annotations: Value, resources: Value) -> Value {
@@ -233,13 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_refused_by_name_for_the_sandbox_already() {
-        let wrong = json!({"ballast.dev/proc-view": "yes", "io.kubernetes.cri.container-type": "sandbox"});
-        let error = plan_of(spec(wrong, json!({})), &LIMITED).unwrap_err().to_string();
-        assert!(
-            error.contains("ballast.dev/proc-view") && error.contains("\"yes\"") && error.contains("meminfo"),
-            "{error}"
-        );
+    fn a_wrong_value_is_refused_by_name_for_the_sandbox_already_whomever_it_is_for() {
+        for name in ["ballast.dev/proc-view", "ballast.dev/proc-view.web"] {
+            let wrong = json!({name: "yes", "io.kubernetes.cri.container-type": "sandbox"});
+            let error = plan_of(spec(wrong, json!({})), &LIMITED).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name}: \"yes\" ")) && error.contains("meminfo"), "{error}");
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl<'a> Blueprint<'a> {
         Ok(Self {
             sysinfo: plan_sysinfo(&annotations, &namespaces, seccomp.as_ref(), &request.options.proc_view)?,
             cpu_view: plan_cpu_view(&annotations, &request.options.proc_view)?,
-            proc_view: plan_proc_view(spec, &namespaces, &request.options.proc_view)?,
+            proc_view: plan_proc_view(spec, &annotations, &namespaces, &request.options.proc_view)?,
             namespaces,
             maps: IdMaps::from_spec("linux", linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?,
             rootfs_path: request.bundle.join(root.path()),

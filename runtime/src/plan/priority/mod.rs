@@ -59,24 +59,7 @@ pub(crate) fn plan_priority(
     if let Some(level) = policy.level_of(|| PodPlace::of(cgroup_path).map(|place| place.class())) {
         plan.set_level(level, LevelSource::Policy);
     }
-    if let Some((level, name)) = vocabulary::level(annotations, &policy.honour)? {
-        plan.set_level(level, LevelSource::Annotation(name.to_owned()));
-    }
-    let (general, own): (Vec<_>, Vec<_>) =
-        annotations.all().partition(|annotation| annotation.owner.is_none());
-    for annotation in general {
-        plan.read(annotation)?;
-    }
-    plan.pod_level = plan.request.level;
-    for annotation in own {
-        // Of others, too: whoever it is for, a mistake is the pod's.
-        let mut alone = PriorityPlan::default();
-        alone.read(annotation)?;
-        plan.pod_level = plan.pod_level.map(|level| alone.request.level.map_or(level, |own| level.min(own)));
-        if annotation.is_for(annotations.container()) {
-            plan.read(annotation)?;
-        }
-    }
+    plan.read_all(annotations, &policy.honour)?;
     plan.request.net_mark =
         policy.net_mark.zip(plan.request.net_priority).map(|(scale, level)| scale.of(level));
     if annotations.is_of_sandbox() {
@@ -84,6 +67,13 @@ pub(crate) fn plan_priority(
         plan.request = Request { level: plan.request.level, ..Request::default() };
     }
     Ok(plan)
+}
+
+/// What the container's annotations ask for.
+pub(super) fn request(annotations: &Annotations<'_>, honour: &[Vocabulary]) -> Result<Request, PlanError> {
+    let mut plan = PriorityPlan::default();
+    plan.read_all(annotations, honour)?;
+    Ok(plan.request)
 }
 
 /// The annotations' names, after the prefix.
@@ -102,6 +92,30 @@ pub(super) const NAMES: [&str; 9] = [
 impl PriorityPlan {
     fn set_level(&mut self, level: Level, source: LevelSource) {
         (self.request.level, self.source) = (Some(level), Some(source));
+    }
+
+    /// Reads all annotations, whichever container each is for.
+    fn read_all(&mut self, annotations: &Annotations<'_>, honour: &[Vocabulary]) -> Result<(), PlanError> {
+        if let Some((level, name)) = vocabulary::level(annotations, honour)? {
+            self.set_level(level, LevelSource::Annotation(name.to_owned()));
+        }
+        let (general, own): (Vec<_>, Vec<_>) =
+            annotations.all().partition(|annotation| annotation.owner.is_none());
+        for annotation in general {
+            self.read(annotation)?;
+        }
+        self.pod_level = self.request.level;
+        for annotation in own {
+            // Of others, too: whoever it is for, a mistake is the pod's.
+            let mut alone = Self::default();
+            alone.read(annotation)?;
+            self.pod_level =
+                self.pod_level.map(|level| alone.request.level.map_or(level, |own| level.min(own)));
+            if annotation.is_for(annotations.container()) {
+                self.read(annotation)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads one annotation into its place; those about something else are others' to read.
