@@ -5,12 +5,15 @@
 //! two lines in `fuzz_targets/`, as the others have. A test says what is missing.
 #![forbid(unsafe_code)]
 
+mod annotations;
 mod figures;
 mod render;
 mod texts;
+mod values;
 
 use arbitrary::{Arbitrary, Unstructured};
 
+pub use annotations::Annotations;
 pub use figures::Figures;
 pub use render::{CpuLists, Cpuinfo, Diskstats, Loadavg, Meminfo, Slabinfo, Stat, Swaps, Uptime, Vmstat};
 pub use texts::{CgroupPath, MemoryAmount, PriorityLevel};
@@ -26,6 +29,7 @@ type Check = fn(&[u8]);
 
 /// Every target by its name.
 pub const TARGETS: &[(&str, Check)] = &[
+    ("annotations", check::<Annotations>),
     ("cgroup_path", check::<CgroupPath>),
     ("cpu_lists", check::<CpuLists>),
     ("cpuinfo", check::<Cpuinfo>),
