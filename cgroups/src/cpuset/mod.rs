@@ -18,9 +18,6 @@ use crate::memory_qos::LevelsLock;
 use crate::path::CgroupPath;
 use choice::{Taken, choose};
 
-/// `cpuset.cpus` of a cgroup that runs on all that those above it run on.
-const ALL: &str = "\n";
-
 /// A decision about a cgroup's CPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Narrowing {
@@ -60,15 +57,16 @@ impl Cgroup {
             let taken = self.taken_by(others);
             Narrowing::To(choose(&allowed, count.max(1), &current, &taken, topology))
         } else if is_given {
-            Narrowing::To(allowed)
+            Narrowing::To(allowed.clone())
         } else {
             Narrowing::None
         };
         match &decision {
             Narrowing::To(cpus) if *cpus == current => {}
-            Narrowing::None if current.is_empty() => {}
+            Narrowing::None if current.is_empty() || current == allowed => {}
             Narrowing::To(cpus) => self.set_cpus(cpus.to_string())?,
-            Narrowing::None => self.set_cpus(ALL.to_owned())?,
+            // An empty list is refused where there are processes (`ENOSPC`), and there are: it was narrowed before.
+            Narrowing::None => self.set_cpus(allowed.to_string())?,
         }
         Ok(decision)
     }

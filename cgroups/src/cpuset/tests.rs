@@ -63,7 +63,7 @@ fn an_update_grows_shrinks_and_ends_it() {
     assert_eq!(node.narrow("b", 1, None, &["a"]).unwrap(), to("2"));
     assert_eq!(node.narrow("b", 3, None, &["a"]).unwrap(), to("0,2-3"));
     assert_eq!(node.narrow("b", 4, None, &["a"]).unwrap(), Narrowing::None);
-    assert_eq!(node.cpus("b"), "");
+    assert_eq!(node.cpus("b"), "0-3", "an empty list is refused where there are processes");
     assert_eq!(node.narrow("b", 0, None, &["a"]).unwrap(), to("2"), "never none");
 }
 

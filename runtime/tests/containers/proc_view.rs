@@ -2,6 +2,7 @@
 
 use super::Test;
 use super::bundle::{Bundle, Streams, find_cgroup_mount, wait};
+use ballast_cgroups::CpuList;
 use ballast_runtime::{Mechanism, Runtime, ShownFile};
 use serde_json::{Value, json};
 use std::io::{Read, Seek};
@@ -19,6 +20,7 @@ pub const TESTS: &[(&str, Test)] = &[
     ("what_procps_reads_of_the_host_it_reads_of_a_view", procps),
     ("a_view_ends_with_its_container", end),
     ("a_container_is_narrowed_to_its_quotas_cpus_or_told_that_it_cannot_be", narrowed),
+    ("a_container_that_is_narrowed_follows_updates_of_its_quota", narrowed_anew),
     ("who_copies_a_view_by_sendfile_does_not_find_it_empty", sendfile),
 ];
 
@@ -230,5 +232,54 @@ fn narrowed(runtime: &Arc<Runtime>) {
         init.signal(9).unwrap();
         wait(&init);
         container.delete().unwrap();
+    }
+}
+
+fn narrowed_anew(runtime: &Arc<Runtime>) {
+    if !has_controllers(&["cpu", "cpuset"]) {
+        return;
+    }
+    let quota = |cpus: i64| json!({"quota": cpus * 100_000, "period": 100_000});
+    let made = |cpus: i64| {
+        let annotations = json!({"ballast.dev/cpu-view": "cpuset", "ballast.dev/proc-view": "on"});
+        let bundle = Bundle::idle().set("/annotations", annotations).set("/linux/resources/cpu", quota(cpus));
+        let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
+        (bundle, container, init)
+    };
+    let (bundle, container, init) = made(1);
+    let cgroup = find_cgroup_mount().join("ballast").join(&bundle.id);
+    let effective =
+        || CpuList::parse(&std::fs::read_to_string(cgroup.join("cpuset.cpus.effective")).unwrap());
+    // Those that it may run on; it sees as many.
+    let cpus = || {
+        let cpus = effective().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", init.pid())).unwrap();
+        let affinity = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+        assert_eq!(CpuList::parse(affinity).as_ref(), Some(&cpus));
+        let online = format!("/proc/{}/root/sys/devices/system/cpu/online", init.pid());
+        let online = CpuList::parse(&std::fs::read_to_string(online).unwrap());
+        assert_eq!(online, Some(CpuList::first(cpus.len())));
+        cpus
+    };
+    let update = |cpu: Value| {
+        container.update(&serde_json::from_value(json!({"cpu": cpu})).unwrap()).unwrap();
+        cpus()
+    };
+    let one = cpus();
+    assert_eq!(one.len(), 1);
+    let other = made(1);
+    let two = update(quota(2));
+    let is_within = |few: &CpuList, many: &CpuList| few.iter().all(|cpu| many.contains(cpu));
+    assert!(two.len() == 2 && is_within(&one, &two), "{one}, then {two}");
+    let again = update(quota(1));
+    assert!(again.len() == 1 && is_within(&again, &two), "{two}, then {again}");
+    let free = update(json!({"quota": -1}));
+    assert!(free.len() > 2, "{free}");
+    assert_eq!(update(quota(1)).len(), 1);
+    for (bundle, container, init) in [other, (bundle, container, init)] {
+        init.signal(9).unwrap();
+        wait(&init);
+        container.delete().unwrap();
+        bundle.assert_nothing_left();
     }
 }
