@@ -80,7 +80,7 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// The runtime's tests with real containers on a stock kernel with four CPUs, cpuset and PSI, in an emulated machine.
+    /// The runtime's tests with real containers on a stock kernel with four CPUs in two cores, cpuset and PSI, in an emulated machine.
     Emulate {
         /// For the test program: a name filter and options such as --nocapture.
         #[arg(last = true)]

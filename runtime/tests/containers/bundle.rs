@@ -162,6 +162,12 @@ impl Streams {
         ProcessIo::Streams { stdin: None, stdout: Some(stdout.into()), stderr: Some(stderr.into()) }
     }
 
+    /// Waits for this much of standard output.
+    pub fn read(&self, buffer: &mut [u8]) {
+        let [stdout] = &self.stdout;
+        (&mut &*stdout).read_exact(buffer).unwrap();
+    }
+
     pub fn wait(&self, process: &Process) -> Outcome {
         let (stdout, stderr) = self.until_closed();
         Outcome { status: wait(process), stdout, stderr }

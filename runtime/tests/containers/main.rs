@@ -6,20 +6,25 @@
 
 mod basics;
 mod bundle;
+mod core_scheduling;
 mod failures;
 mod hostile;
 mod mounts;
+mod pressure;
 mod proc_view;
 mod process;
 mod sysinfo;
 mod view_change;
 
 use ballast_runtime::Runtime;
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 type Test = fn(&Arc<Runtime>);
+
+/// With what this machine lacks for it: then it is listed as ignored, and why.
+type ConditionalTest = (&'static str, Test, fn() -> Option<String>);
 
 fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::start().expect("fork the spawner"));
@@ -34,13 +39,18 @@ fn main() -> ExitCode {
         view_change::TESTS,
     ]
     .concat();
+    let tests = tests.into_iter().map(|(name, test)| -> ConditionalTest { (name, test, || None) });
+    let conditional = [core_scheduling::TESTS, pressure::TESTS].concat();
     let trials = tests
-        .into_iter()
-        .map(|(name, test)| {
+        .chain(conditional)
+        .map(|(name, test, obstacle)| {
             let runtime = Arc::clone(&runtime);
-            Trial::test(name, move || {
+            Trial::ignorable_test(name, move || {
+                if let Some(obstacle) = obstacle() {
+                    return Ok(Completion::ignored_with(obstacle));
+                }
                 test(&runtime);
-                Ok(())
+                Ok(Completion::Completed)
             })
         })
         .collect();
