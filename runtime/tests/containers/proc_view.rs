@@ -194,11 +194,12 @@ fn end(runtime: &Arc<Runtime>) {
 }
 
 /// What copies by `sendfile(2)`, busybox `cat` for one, must learn that it has to read instead, and must not find the file empty.
+/// Our EINVAL comes as it is, or, on Linux 7, as EIO.
 fn sendfile(runtime: &Arc<Runtime>) {
     let program = r#"pipe(my $reader, my $writer); my $n = `uname -m` =~ /x86_64/ ? 40 : 71;
         for my $name ("meminfo", "stat") {
             open(my $file, "<", "/proc/$name"); my $sent = syscall($n, fileno($writer), fileno($file), 0, 65536);
-            print $sent > 100 || $!{EINVAL} ? "well " : "$sent $! ";
+            print $sent > 100 || $!{EINVAL} || $!{EIO} ? "well " : "$sent $! ";
         }
         print length `tail -n 1 /proc/vmstat` > 1 ? "well" : "no end";"#;
     let outcome =
