@@ -85,17 +85,17 @@ fn load(runtime: &Arc<Runtime>) {
     let mut event = [PollFd::new(&pressure, PollFlags::PRI)];
     assert_eq!(poll(&mut event, Some(&bound)), Ok(1), "they wait for each other");
 
-    let waited = waited(&cgroup);
+    let before = waited(&cgroup);
     let text = read_to_string(format!("/proc/{}/root/proc/loadavg", init.pid())).unwrap();
-    let (used, elapsed) = (used(&cgroup), began.elapsed().as_secs_f64());
+    let (used, after, elapsed) = (used(&cgroup), waited(&cgroup), began.elapsed().as_secs_f64());
     let of_a_minute: f64 = text.split(' ').next().unwrap().parse().unwrap();
     // Of the first minute of a load of one.
     let share = (1.0 - (-elapsed / 60.0).exp()) / elapsed;
-    assert!(waited > 4.0, "{waited}");
-    let least = (used + waited / 2.0) * share;
-    assert!(of_a_minute > least, "{text}: {used} s used, {waited} s waited of {elapsed} s");
-    let most = (used + 1.1 * waited + 5.0) / 60.0;
-    assert!(of_a_minute < most, "{text}: {used} s used, {waited} s waited of {elapsed} s");
+    assert!(before > 4.0, "{before}");
+    let least = (used + before / 2.0) * share;
+    assert!(of_a_minute > least, "{text}: {used} s used, {before} to {after} s waited of {elapsed} s");
+    let most = (used + after + 5.0) / 60.0;
+    assert!(of_a_minute < most, "{text}: {used} s used, {before} to {after} s waited of {elapsed} s");
     container.signal_all(9).unwrap();
     wait(&init);
     container.delete().unwrap();
