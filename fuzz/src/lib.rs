@@ -1,6 +1,9 @@
 //! What is fuzzed, apart from who makes the inputs: libFuzzer (`fuzz_targets/`, with `cargo fuzz run NAME`), or a generator of a
 //! bounded number of inputs on any toolchain (`tests/bounded.rs`).
 //!
+//! The configuration and runtime options are not here but in property tests of the shim (`shim/src/config/properties.rs`): with the
+//! shim a target would build containerd's interfaces, for which `protoc` is needed.
+//!
 //! To add a target: an input type with a [`Target`] in one of the modules here, its name in [`TARGETS`], a `[[bin]]` in `Cargo.toml` and
 //! two lines in `fuzz_targets/`, as the others have. A test says what is missing.
 #![forbid(unsafe_code)]

@@ -7,6 +7,8 @@
 mod memory_qos;
 mod priority;
 mod proc_view;
+#[cfg(test)]
+mod properties;
 
 use std::{
     io,
