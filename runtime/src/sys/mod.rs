@@ -4,6 +4,7 @@
 //! specs, plans or containers. Descriptors made here are close-on-exec.
 #![allow(unsafe_code)]
 
+mod allocator;
 mod bpf;
 mod clock;
 mod clone;
@@ -17,6 +18,7 @@ pub mod self_binary;
 mod signals;
 pub mod wait;
 
+pub use allocator::keep_large_allocations_apart;
 #[cfg(test)]
 pub(crate) use bpf::query::attached_programs;
 pub(crate) use bpf::{CgroupProgram, attach_program, detach_program, load_program};

@@ -11,7 +11,8 @@ use std::sync::Arc;
 /// `FUSE_MIN_READ_BUFFER` of Linux `include/uapi/linux/fuse.h`: nothing is written here, so that no request is longer.
 const REQUEST_BYTES: usize = 8192;
 
-/// A reader can ask for a megabyte at once. Memory that no answer reached is not there.
+/// A reader can ask for a megabyte at once. Memory that no answer reached is not there, as long as the allocator takes it from the
+/// kernel anew (`sys::keep_large_allocations_apart`).
 const ANSWER_BYTES: usize = (1 << 20) + 4096;
 
 /// Memory for one request and its answer, shared by all connections of a thread.
