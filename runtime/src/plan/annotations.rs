@@ -56,9 +56,24 @@ impl<'a> Annotations<'a> {
         self.ours.iter().copied()
     }
 
-    /// Those of this name, whichever container each is for.
-    pub(crate) fn about(&self, what: &str) -> impl Iterator<Item = Annotation<'a>> {
-        self.all().filter(move |annotation| annotation.what == what)
+    /// What those of this name say for the container, its own before its pod's.
+    ///
+    /// # Errors
+    /// What `read` says of any of them. Those for other containers and those of a sandbox are read, too: a pod with a mistake is to
+    /// fail before its images are pulled.
+    pub(crate) fn wish<T>(
+        &self,
+        what: &str,
+        read: impl Fn(Annotation<'a>) -> Result<T, PlanError>,
+    ) -> Result<Option<T>, PlanError> {
+        let mut wish = None;
+        for annotation in self.all().filter(|annotation| annotation.what == what) {
+            let said = read(annotation)?;
+            if annotation.is_for(self.container()) {
+                wish = Some(said);
+            }
+        }
+        Ok(wish)
     }
 
     /// The container's name; empty for the sandbox, and for containers of no pod.

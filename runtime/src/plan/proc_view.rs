@@ -73,15 +73,7 @@ pub(crate) fn plan_proc_view(
 
 /// What the container's annotations ask for.
 pub(super) fn wish(annotations: &Annotations<'_>) -> Result<Option<ViewWish>, PlanError> {
-    let mut wish = None;
-    for annotation in annotations.about(WHAT) {
-        // Of others and of a sandbox, too: a pod with a mistake is to fail before its images are pulled.
-        let view = read(annotation)?;
-        if annotation.is_for(annotations.container()) {
-            wish = Some(view);
-        }
-    }
-    Ok(wish)
+    annotations.wish(WHAT, read)
 }
 
 fn read(annotation: Annotation<'_>) -> Result<ViewWish, PlanError> {

@@ -50,15 +50,7 @@ pub(crate) fn plan_sysinfo(
 
 /// What the container's annotations ask for, and the one that counts.
 pub(super) fn wish<'a>(annotations: &Annotations<'a>) -> Result<Option<(Annotation<'a>, bool)>, PlanError> {
-    let mut wish = None;
-    for annotation in annotations.about(WHAT) {
-        // Of others and of a sandbox, too: a pod with a mistake is to fail before its images are pulled.
-        let is_on = is_on(annotation)?;
-        if annotation.is_for(annotations.container()) {
-            wish = Some((annotation, is_on));
-        }
-    }
-    Ok(wish)
+    annotations.wish(WHAT, |annotation| Ok((annotation, is_on(annotation)?)))
 }
 
 fn is_on(annotation: Annotation<'_>) -> Result<bool, PlanError> {
