@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::command::{Outcome, crictl, run};
 use super::json::{merge, number, text};
 use super::pod::{OWN_PID_NAMESPACE, Pod};
-use super::process::{Process, ask_until};
+use super::process::{self, Process, ask_until};
 
 /// An image with a shell.
 pub const BUSYBOX: &str = "ballast.dev/test/busybox:latest";
@@ -72,9 +72,16 @@ impl Container {
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim().to_owned()
     }
 
-    /// Waits for the container's end; returns what CRI says about it then.
+    /// Waits for the container's end and until its log is whole; returns what CRI says about it then.
     #[track_caller]
     pub fn wait(&self) -> Value {
+        let inspected = self.wait_for_end();
+        self.wait_for_end_of_log();
+        inspected
+    }
+
+    #[track_caller]
+    fn wait_for_end(&self) -> Value {
         let exited = |inspected: &Value| text(inspected, "/status/state") == "CONTAINER_EXITED";
         let inspected = self.inspect();
         if exited(&inspected) {
@@ -84,6 +91,13 @@ impl Container {
             process.wait();
         }
         ask_until("the container's end at CRI", || Some(self.inspect()).filter(exited))
+    }
+
+    /// Waits until containerd has closed the log. It tells of the container's end before: the last lines may still be in the
+    /// buffer of the goroutine that writes them (`redirectLogs`), whatever the runtime.
+    #[track_caller]
+    fn wait_for_end_of_log(&self) {
+        ask_until("the end of the log", || (!process::has_open("containerd", &self.log)).then_some(()));
     }
 
     /// Waits for the end; returns the exit code.
@@ -132,7 +146,15 @@ impl Container {
         let found = std::io::BufRead::lines(output).map_while(Result::ok).any(|line| line.contains(text));
         follower.kill().unwrap();
         follower.wait().unwrap();
-        assert!(found, "the container ended without printing {text:?}: {:?}", self.raw_log());
+        if found {
+            return;
+        }
+        self.wait_for_end_of_log();
+        assert!(
+            self.raw_log().contains(text),
+            "the container ended without printing {text:?}: {:?}",
+            self.raw_log()
+        );
     }
 
     /// Runs a command in the container.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -105,6 +106,16 @@ pub fn table() -> Vec<Entry> {
         .collect();
     entries.sort();
     entries
+}
+
+/// Whether a process of this name has the file open.
+pub fn has_open(name: &str, path: &Path) -> bool {
+    let descriptors = |pid| fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let is_open = |entry: Entry| {
+        descriptors(entry.pid)
+            .any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|open| open == path))
+    };
+    table().into_iter().filter(|entry| entry.name == name).any(is_open)
 }
 
 fn entry(pid: u32) -> Option<Entry> {

@@ -140,6 +140,9 @@ fn logs_have_every_line_of_both_streams() {
     let printed = lines.output();
     let expected: String = (1..=5000).map(|line| format!("line {line}\n")).collect();
     assert_eq!(printed, expected);
+    // Short ones keep containerd's logger busy for longest after the container's end.
+    let short = pod.start(sh("yes x | head -n 5000"));
+    assert_eq!(short.output(), "x\n".repeat(5000));
     let both = pod.start(sh("echo out; echo err >&2; printf unfinished"));
     assert_eq!(both.exit_code(), 0);
     let log = both.raw_log();
