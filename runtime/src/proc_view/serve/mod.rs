@@ -13,16 +13,18 @@ mod lasting;
 mod live;
 mod mount;
 mod notice;
+mod patience;
 
 use super::Texts;
 use crate::error::{CallContext, CallError};
-use connection::{Buffers, Connection, Unmounted};
+use connection::{Buffers, Connection, Served, Unmounted};
 use fuse_backend_rs::api::filesystem::FileSystem;
 use lasting::LastingFiles;
 pub(crate) use lasting::{CPU_INFO, CPUS};
 use live::LiveFiles;
 pub(crate) use mount::FuseMount;
 use notice::Notices;
+use patience::Patience;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -31,6 +33,9 @@ use std::thread::JoinHandle;
 
 /// What serving needs of the stack is known: no recursion, buffers on the heap.
 const STACK_BYTES: usize = 128 << 10;
+
+/// Requests of readers of live files that are answered before the thread looks whether anything else is to be done.
+const TURN_REQUESTS: u32 = 64;
 
 /// The ends of the connections to be served.
 #[derive(Debug, Default)]
@@ -62,6 +67,7 @@ impl Server {
             live: live.clone().map(|fuse| Connection::new(fuse, LiveFiles::new(texts.clone()))),
             lasting: lasting.clone().map(|fuse| Connection::new(fuse, LastingFiles::new(texts))),
             buffers: Buffers::new(),
+            patience: Patience::of_this_process(),
         };
         let notices = service.lasting.as_ref().map(Connection::notices);
         let thread = std::thread::Builder::new()
@@ -112,6 +118,7 @@ struct Service<T: Texts> {
     live: Option<Connection<LiveFiles<T>>>,
     lasting: Option<Connection<LastingFiles<T>>>,
     buffers: Buffers,
+    patience: Patience,
 }
 
 impl<T: Texts> Service<T> {
@@ -131,20 +138,49 @@ impl<T: Texts> Service<T> {
             return Err(End::Nothing);
         }
         if live {
-            serve_one(&mut self.live, &mut self.buffers);
+            self.serve_live();
         }
         if lasting {
             serve_one(&mut self.lasting, &mut self.buffers);
         }
         if self.live.is_none() && self.lasting.is_none() { Err(End::Nothing) } else { Ok(()) }
     }
+
+    /// Answers a reader of live files, and goes on while one is expected to ask for more.
+    fn serve_live(&mut self) {
+        let mut served = serve_one(&mut self.live, &mut self.buffers);
+        for _ in 1..TURN_REQUESTS {
+            if served != Served::InTheMiddle {
+                return;
+            }
+            served = self.serve_expected();
+        }
+    }
+
+    /// Answers the request that is expected, if it comes while the thread is willing to look for it.
+    fn serve_expected(&mut self) -> Served {
+        let looks = self.patience.looks();
+        for _ in 0..looks {
+            let served = serve_one(&mut self.live, &mut self.buffers);
+            if served != Served::Nothing {
+                self.patience.rewarded();
+                return served;
+            }
+        }
+        if looks > 0 {
+            self.patience.disappointed();
+        }
+        Served::Nothing
+    }
 }
 
-/// Answers one request; a connection that is over is given up.
-fn serve_one<F: FileSystem + Sync>(connection: &mut Option<Connection<F>>, buffers: &mut Buffers) {
-    if let Some(Err(Unmounted)) = connection.as_ref().map(|open| open.serve_one(buffers)) {
+/// Answers one request, if there is one; a connection that is over is given up.
+fn serve_one<F: FileSystem + Sync>(connection: &mut Option<Connection<F>>, buffers: &mut Buffers) -> Served {
+    let served = connection.as_ref().map_or(Ok(Served::Nothing), |open| open.serve_one(buffers));
+    served.unwrap_or_else(|Unmounted| {
         *connection = None;
-    }
+        Served::Nothing
+    })
 }
 
 #[cfg(test)]

@@ -188,6 +188,29 @@ fn the_end_of_the_server_is_an_error_at_once_and_not_a_wait() {
 }
 
 #[test]
+fn a_server_with_readers_who_never_pause_ends_when_it_is_dropped() {
+    let Some((mount, server)) = served() else { return };
+    let FuseMount { connection, tree } = mount;
+    drop(connection);
+    let reads = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..32 {
+            let file = openat(&tree, "stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            let reads = &reads;
+            scope.spawn(move || {
+                while pread(&file, &mut [0; 64], 0).is_ok() {
+                    reads.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        while reads.load(Ordering::SeqCst) < 10_000 {
+            std::thread::yield_now();
+        }
+        drop(server);
+    });
+}
+
+#[test]
 fn more_mounts_of_a_view_are_of_the_same_file_system() {
     let Some((mount, server)) = served() else { return };
     let (live, lasting) = server.mount_again().unwrap();
