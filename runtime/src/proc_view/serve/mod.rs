@@ -67,7 +67,7 @@ impl Server {
             live: live.clone().map(|fuse| Connection::new(fuse, LiveFiles::new(texts.clone()))),
             lasting: lasting.clone().map(|fuse| Connection::new(fuse, LastingFiles::new(texts))),
             buffers: Buffers::new(),
-            patience: Patience::of_this_process(),
+            patience: None,
         };
         let notices = service.lasting.as_ref().map(Connection::notices);
         let thread = std::thread::Builder::new()
@@ -118,7 +118,8 @@ struct Service<T: Texts> {
     live: Option<Connection<LiveFiles<T>>>,
     lasting: Option<Connection<LastingFiles<T>>>,
     buffers: Buffers,
-    patience: Patience,
+    /// From the first reader on.
+    patience: Option<Patience>,
 }
 
 impl<T: Texts> Service<T> {
@@ -159,16 +160,17 @@ impl<T: Texts> Service<T> {
 
     /// Answers the request that is expected, if it comes while the thread is willing to look for it.
     fn serve_expected(&mut self) -> Served {
-        let looks = self.patience.looks();
+        let patience = self.patience.get_or_insert_with(Patience::of_this_process);
+        let looks = patience.looks();
         for _ in 0..looks {
             let served = serve_one(&mut self.live, &mut self.buffers);
             if served != Served::Nothing {
-                self.patience.rewarded();
+                patience.rewarded();
                 return served;
             }
         }
         if looks > 0 {
-            self.patience.disappointed();
+            patience.disappointed();
         }
         Served::Nothing
     }

@@ -5,6 +5,8 @@
 //! looks again for a moment, and gives that up where it does not help: with one CPU nobody can ask while it looks, and on a busy
 //! machine the reader has to wait for its turn.
 
+use rustix::thread::sched_getaffinity;
+
 /// Looks in a row. One is a `read(2)` that finds nothing, a quarter of a microsecond: together as long as it takes a reader on an
 /// idle CPU to wake and ask again, twice over.
 const LOOKS_MAX: u32 = 64;
@@ -22,7 +24,8 @@ pub(super) struct Patience {
 impl Patience {
     /// For this process: none where it may run on one CPU only.
     pub(super) fn of_this_process() -> Self {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        // Not the standard library's, which reads cgroups and mounts for it.
+        let cpus = sched_getaffinity(None).map_or(1, |cpus| cpus.count());
         Self::new(if cpus > 1 { LOOKS_MAX } else { 0 })
     }
 
