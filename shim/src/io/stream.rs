@@ -54,6 +54,21 @@ impl Stream {
         }
     }
 
+    /// Reads as soon as there is something, and then until nothing is left or the buffer is full; 0 is the end. An error
+    /// that comes after something was read is the next call's.
+    pub(super) async fn read_burst(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut length = self.read(buffer).await?;
+        let Self::Polled(descriptor) = self else { return Ok(length) };
+        // `try_io` tells the event loop when nothing is left, so that the next wait does not begin with a read.
+        while (1..buffer.len()).contains(&length)
+            && let Ok(more @ 1..) =
+                descriptor.try_io(Interest::READABLE, |inner| read_now(inner, &mut buffer[length..]))
+        {
+            length += more;
+        }
+        Ok(length)
+    }
+
     /// Reads what is there at this moment; `WouldBlock` when that is nothing.
     pub(super) fn read_ready(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {

@@ -17,8 +17,11 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use super::{IoError, stream::Stream};
 
-/// What a read takes at once: as much as a terminal buffers.
-const BUFFER_BYTES: usize = 4096;
+/// What is read of a client's input at once: as much as a terminal takes.
+const INPUT_BYTES: usize = 4096;
+/// What goes to the client at once. A read of a terminal returns 4 KiB at most, but each write to a FIFO may wake its reader, so
+/// reads are passed on together as long as the process, whose buffer they empty, keeps up.
+const OUTPUT_BYTES: usize = 32 << 10;
 
 /// Size of a terminal in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +95,13 @@ impl Drop for Copies {
 }
 
 async fn copy_output(master: Arc<Stream>, stdout: Option<Stream>, ended: impl Future<Output = ()>) {
-    let mut buffer = [0; BUFFER_BYTES];
+    let mut buffer = vec![0; OUTPUT_BYTES];
     let mut sink = Sink(stdout);
     tokio::pin!(ended);
     loop {
         let read = tokio::select! {
             biased;
-            read = master.read(&mut buffer) => read,
+            read = master.read_burst(&mut buffer) => read,
             () = &mut ended => break,
         };
         match read {
@@ -127,7 +130,7 @@ impl Sink {
 }
 
 async fn copy_input(stdin: Stream, master: Arc<Stream>) {
-    let mut buffer = [0; BUFFER_BYTES];
+    let mut buffer = [0; INPUT_BYTES];
     loop {
         let length = match stdin.read(&mut buffer).await {
             Ok(0) => break,

@@ -24,23 +24,27 @@ struct Fixture {
     ended: Option<oneshot::Sender<()>>,
 }
 
-fn fixture() -> Fixture {
-    let directory = tempfile::tempdir().unwrap();
-    for name in ["stdin", "stdout"] {
-        mknodat(CWD, directory.path().join(name), FileType::Fifo, Mode::from_raw_mode(0o700), 0).unwrap();
-    }
+/// Both sides of a terminal that neither echoes nor rewrites line ends, so that tests see bytes.
+fn terminal() -> (OwnedFd, fs::File) {
     let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     rustix::pty::grantpt(&master).unwrap();
     rustix::pty::unlockpt(&master).unwrap();
     let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
     let slave =
         rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-    // Neither echoes nor rewrites line ends, so that tests see bytes.
     let mut termios = rustix::termios::tcgetattr(&slave).unwrap();
     termios.local_modes -= LocalModes::ECHO;
     termios.output_modes -= rustix::termios::OutputModes::OPOST;
     rustix::termios::tcsetattr(&slave, OptionalActions::Now, &termios).unwrap();
+    (master, slave.into())
+}
 
+fn fixture() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["stdin", "stdout"] {
+        mknodat(CWD, directory.path().join(name), FileType::Fifo, Mode::from_raw_mode(0o700), 0).unwrap();
+    }
+    let (master, slave) = terminal();
     let stdin = open::input(&directory.path().join("stdin")).unwrap();
     let client_flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let client = rustix::fs::open(directory.path().join("stdout"), client_flags, Mode::empty()).unwrap();
@@ -55,7 +59,7 @@ fn fixture() -> Fixture {
     let terminal = Terminal::start(master, Some(stdin.process), Some(stdout.process), ended_future).unwrap();
     Fixture {
         directory,
-        slave: Some(slave.into()),
+        slave: Some(slave),
         terminal,
         stdin_kept: stdin.kept,
         _stdout_kept: stdout.kept,
@@ -97,6 +101,23 @@ async fn output_goes_to_the_client_and_ends_with_the_last_process() {
     })
     .await;
     assert_eq!(reader.await.unwrap(), written);
+}
+
+#[tokio::test]
+async fn a_burst_takes_all_that_was_written_though_a_terminal_returns_it_in_pieces() {
+    let (master, mut slave) = terminal();
+    let master = Stream::new(master).unwrap();
+    // More than one read returns, and no more than the kernel buffers.
+    let written: Vec<u8> = (0..10_000_u32).map(|index| b'a' + u8::try_from(index % 26).unwrap()).collect();
+    slave.write_all(&written).unwrap();
+    let mut buffer = vec![0; OUTPUT_BYTES];
+    let length = master.read_burst(&mut buffer).await.unwrap();
+    assert_eq!(&buffer[..length], written);
+    slave.write_all(b"more").unwrap();
+    assert_eq!(master.read_burst(&mut buffer).await.unwrap(), 4);
+    drop(slave);
+    let end = master.read_burst(&mut buffer).await.unwrap_err();
+    assert_eq!(end.raw_os_error(), Some(Errno::IO.raw_os_error()));
 }
 
 #[tokio::test]
