@@ -111,7 +111,7 @@ enum NodeTask {
 struct BenchArguments {
     /// No node and no containerd: create, start, exit and delete by the runtime alone, on this machine's kernel, beside
     /// `runc run`, `crun run` and bare system calls.
-    #[arg(long, conflicts_with_all = ["pods", "crowd", "widths", "log_mebibytes", "html", "node", "kernel", "memory", "containerd", "bare", "installed"])]
+    #[arg(long, conflicts_with_all = ["pods", "crowd", "widths", "log_mebibytes", "output_mebibytes", "html", "node", "kernel", "memory", "containerd", "bare", "installed"])]
     runtime_only: bool,
     /// What reading a file below `/proc` costs in a container with a view, beside the host's own file and lxcfs; with
     /// --runtime-only on this machine's kernel.
@@ -130,14 +130,17 @@ struct BenchArguments {
     #[arg(long, value_delimiter = ',', default_value = "1,10,50", value_parser = clap::value_parser!(u32).range(1..))]
     pods: Vec<u32>,
     /// Pods that are started together.
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     crowd: u32,
-    /// How many of them at a time.
-    #[arg(long, value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many of them at a time, besides one, which the memory measurements do.
+    #[arg(long, value_delimiter = ',', default_value = "8,32", value_parser = clap::value_parser!(u32).range(2..))]
     widths: Vec<u32>,
     /// What a container writes to its log in the measurements of logs, in MiB.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     log_mebibytes: u32,
+    /// What a container writes to a reader that only counts, in MiB; a quarter of it through a terminal.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    output_mebibytes: u32,
     /// Also write the table to this file, as Markdown.
     #[arg(long)]
     markdown: Option<PathBuf>,
@@ -345,9 +348,19 @@ fn run(task: Task) -> Result<ExitCode> {
                 bench::runtime_only::run(&layout, &progress, &measurement)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            let BenchArguments { pods, crowd, widths, log_mebibytes, html, .. } = measurement;
-            let measurement =
-                Measurement { iterations, pods, crowd, widths, log_mebibytes, markdown, json, html };
+            let BenchArguments { pods, crowd, widths, log_mebibytes, output_mebibytes, html, .. } =
+                measurement;
+            let measurement = Measurement {
+                iterations,
+                pods,
+                crowd,
+                widths,
+                log_mebibytes,
+                output_mebibytes,
+                markdown,
+                json,
+                html,
+            };
             bench::run(&layout, &progress, &options.options()?, &measurement)?;
             Ok(ExitCode::SUCCESS)
         }

@@ -2,7 +2,7 @@
 //! log when it fails. Knows nothing about what the steps do.
 
 use std::fs::{self, File};
-use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,6 +58,17 @@ impl Progress {
 pub struct StepLog {
     file: File,
     path: PathBuf,
+}
+
+/// For output that comes over a channel instead of from a command of this machine.
+impl Write for StepLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 impl StepLog {
@@ -123,7 +134,7 @@ impl StepLog {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn tail(path: &Path, bytes: u64) -> std::io::Result<String> {
+pub fn tail(path: &Path, bytes: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;

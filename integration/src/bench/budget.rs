@@ -8,6 +8,10 @@ use super::samples::Unit;
 pub(super) enum Budget {
     /// At most this share of crun's median.
     OfCrun(f64),
+    /// At most this share of runc's median.
+    OfRunc(f64),
+    /// At least so many times runc's median.
+    TimesRunc(f64),
     /// At most this many bytes.
     Bytes(u64),
 }
@@ -17,11 +21,15 @@ pub(super) fn for_quantity(what: &str, unit: Unit) -> Option<Budget> {
     match (what, unit) {
         ("StartContainer" | "ExecSync", Unit::Nanoseconds) => Some(Budget::OfCrun(0.35)),
         ("RunPodSandbox", Unit::Nanoseconds) => Some(Budget::OfCrun(0.75)),
+        ("CPU of a pod's life", Unit::Nanoseconds) => Some(Budget::OfRunc(0.5)),
+        // Not the log's: that is as fast as containerd writes it, whoever brings it.
+        ("output through a pipe" | "output through a terminal", Unit::BytesPerSecond) => {
+            Some(Budget::TimesRunc(2.0))
+        }
         // PSS shares the program's pages among the pods: the goal is set for a node with fifty.
         (what, Unit::Bytes) if pods_of(what, "PSS, ").is_some_and(|pods| pods >= 50) => {
             Some(Budget::Bytes(2 << 20))
         }
-        // Both ways of counting: a fork must not hide what it shares with its parent.
         (what, Unit::Bytes) if what.starts_with("dirty") => Some(Budget::Bytes(1 << 20)),
         _ => None,
     }
@@ -33,10 +41,12 @@ fn pods_of(quantity: &str, what: &str) -> Option<u32> {
 }
 
 impl Budget {
-    pub(super) fn is_met(self, ballast: u64, crun: u64) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub(super) fn is_met(self, ballast: u64, crun: u64, runc: u64) -> bool {
         match self {
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
             Self::OfCrun(share) => ballast as f64 <= share * crun as f64,
+            Self::OfRunc(share) => ballast as f64 <= share * runc as f64,
+            Self::TimesRunc(times) => ballast as f64 >= times * runc as f64,
             Self::Bytes(limit) => ballast <= limit,
         }
     }
@@ -46,6 +56,8 @@ impl std::fmt::Display for Budget {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::OfCrun(share) => write!(formatter, "<= {share:.2} x crun"),
+            Self::OfRunc(share) => write!(formatter, "<= {share:.2} x runc"),
+            Self::TimesRunc(times) => write!(formatter, ">= {times:.0} x runc"),
             Self::Bytes(limit) => write!(formatter, "<= {} MiB", limit >> 20),
         }
     }
@@ -56,9 +68,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_of_crun_is_met_up_to_the_share_itself() {
-        assert!(Budget::OfCrun(0.35).is_met(35, 100));
-        assert!(!Budget::OfCrun(0.35).is_met(36, 100));
+    fn a_share_is_met_up_to_the_share_itself() {
+        assert!(Budget::OfCrun(0.35).is_met(35, 100, 0));
+        assert!(!Budget::OfCrun(0.35).is_met(36, 100, 1000));
+        assert!(Budget::OfRunc(0.5).is_met(50, 0, 100));
+        assert!(!Budget::OfRunc(0.5).is_met(51, 1000, 100));
+    }
+
+    #[test]
+    fn twice_as_much_is_met_from_twice_on() {
+        assert!(Budget::TimesRunc(2.0).is_met(200, 1000, 100));
+        assert!(!Budget::TimesRunc(2.0).is_met(199, 0, 100));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use super::samples::Side;
 /// A plot's length, as a percentage of its width: the rest is room for the marks at both ends.
 const WIDTH: f64 = 98.0;
 const MARGIN: f64 = 1.0;
+/// A value is far beyond the rest of a handler's from this multiple of three quarters of them on.
+const FAR_BEYOND: u64 = 2;
 /// Half of a plot's height, in pixels.
 const MIDDLE: f64 = 13.0;
 
@@ -31,7 +33,7 @@ pub(super) fn render(report: &Report) -> String {
                     }
                     p.legend {
                         "Each dot is one measurement, the bar is the middle half, the line in it the median, the hollow mark p99. "
-                        "Less is better, but for throughput."
+                        "What lies far beyond the rest is at the right edge. Less is better, but for throughput."
                     }
                 }
                 main { @for row in &report.rows { (quantity(row)) } }
@@ -56,11 +58,20 @@ fn quantity(row: &Row) -> Markup {
                 }
             }
             div.lanes {
-                @let most = row.sides().iter().flat_map(|(_, side)| &side.values).copied().max().unwrap_or_default();
+                @let most = scale(row);
                 @for (handler, side) in row.sides() { (lane(row, handler, side, most)) }
             }
         }
     }
+}
+
+/// What the plots' right edge stands for: the greatest value, unless it would press all others together.
+fn scale(row: &Row) -> u64 {
+    let end = |side: &Side| {
+        let greatest = side.values.iter().copied().max().unwrap_or_default();
+        greatest.min(side.quartiles.p75.saturating_mul(FAR_BEYOND))
+    };
+    row.sides().iter().map(|(_, side)| end(side)).max().unwrap_or_default()
 }
 
 fn lane(row: &Row, handler: &str, side: &Side, most: u64) -> Markup {
@@ -99,7 +110,7 @@ fn percent(value: f64) -> String {
 fn share(value: u64, most: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a place on a page")]
     let share = value as f64 / most.max(1) as f64;
-    share
+    share.min(1.0)
 }
 
 /// Keeps equal values apart, the same on every page.
@@ -119,6 +130,14 @@ mod tests {
         let page = render(&report);
         assert_eq!(page.matches("class=\"value\"").count(), report.rows.len() * 9);
         assert_eq!(page.matches("<section>").count(), report.rows.len());
+    }
+
+    #[test]
+    fn a_value_far_beyond_the_rest_is_at_the_edge_and_leaves_them_their_room() {
+        assert!((share(4_000, 200) - 1.0).abs() < f64::EPSILON);
+        assert!((share(100, 200) - 0.5).abs() < f64::EPSILON);
+        let rows = report(|_| ()).unwrap().rows;
+        assert_eq!(scale(&rows[0]), 3_000_000);
     }
 
     #[test]

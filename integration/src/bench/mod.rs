@@ -6,30 +6,25 @@
 mod budget;
 mod conditions;
 mod html;
+mod parts;
 pub mod proc;
 mod report;
 pub mod runtime_only;
 mod samples;
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::node::protocol::Ending;
 use crate::node::{Node, NodeOptions};
 use crate::progress::Progress;
 use crate::setup::layout::Layout;
 use crate::tools::{self, Tool};
 use conditions::Conditions;
 use report::{Report, Versions};
-use samples::Samples;
 
 pub(crate) use samples::Quartiles;
-
-const IMAGE: &str = "ballast.dev/test/debian:latest";
-const GENERATOR: &str = "cri-bench";
 
 /// What is compared: the first is what the others are yardsticks for.
 const HANDLERS: [&str; 3] = ["ballast", "crun", "runc"];
@@ -39,14 +34,16 @@ const HANDLERS: [&str; 3] = ["ballast", "crun", "runc"];
 pub struct Measurement {
     /// Rounds of the latency measurements.
     pub iterations: u32,
-    /// Pods at once in the memory measurements, rising; the last of these are asked for their statistics.
+    /// Pods at once in the memory measurements, rising.
     pub pods: Vec<u32>,
     /// Pods that are started together.
     pub crowd: u32,
-    /// How many of them at a time.
+    /// How many of them at a time, besides one.
     pub widths: Vec<u32>,
     /// What a container writes to its log in the measurements of logs, in MiB.
     pub log_mebibytes: u32,
+    /// What a container writes to a reader that only counts, in MiB.
+    pub output_mebibytes: u32,
     /// A file for the table in Markdown.
     pub markdown: Option<PathBuf>,
     /// A file for the results in JSON, every single value included.
@@ -70,7 +67,7 @@ pub fn run(
     }
     tools::build(&[Tool::CriBench], layout.node(), progress)?;
     let node = Node::boot(layout, progress, options)?;
-    let measured = measure(&node, measurement);
+    let measured = measure(&node, progress, measurement);
     node.shutdown()?;
     let report = measured?;
     println!("\n{report}");
@@ -87,28 +84,9 @@ pub fn run(
     Ok(())
 }
 
-fn measure(node: &Node, measurement: &Measurement) -> Result<Report> {
+fn measure(node: &Node, progress: &Progress, measurement: &Measurement) -> Result<Report> {
     let versions = Versions::of(node)?;
     let conditions = Conditions::at_the_start()?;
-    let mut output = Vec::new();
-    let list = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-    let arguments = [
-        ("-image", IMAGE.to_owned()),
-        ("-handlers", HANDLERS.join(",")),
-        ("-iterations", measurement.iterations.to_string()),
-        ("-pods", list(&measurement.pods)),
-        ("-crowd", measurement.crowd.to_string()),
-        ("-widths", list(&measurement.widths)),
-        ("-log-mebibytes", measurement.log_mebibytes.to_string()),
-    ];
-    let arguments = arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
-    let ending = node
-        .command(std::iter::once(GENERATOR.to_owned()).chain(arguments))
-        .stream(&mut output, &mut io::stderr())
-        .context("run the load generator")?;
-    if ending != Ending::Code(0) {
-        bail!("the load generator: {ending:?}, containerd's log is in {}", node.logs().display());
-    }
-    let samples = Samples::parse(&String::from_utf8_lossy(&output))?;
-    Report::new(versions, conditions.at_the_end()?, measurement.iterations, &samples)
+    let (samples, spans) = parts::measure(node, progress, &parts::of(measurement))?;
+    Report::new(versions, conditions.at_the_end()?, measurement.iterations, spans, &samples)
 }

@@ -1,6 +1,7 @@
 //! The results as a table for people, as Markdown and as JSON. Knows how to show a figure, not how it was measured.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_HORIZONTAL_ONLY};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::HANDLERS;
 use super::budget::{self, Budget};
 use super::conditions::Conditions;
+use super::parts::Span;
 use super::samples::{Quantity, Quartiles, Samples, Side, Unit};
 use crate::node::Node;
 
@@ -29,6 +31,9 @@ const PER_ROUND: [&str; 9] = [
 
 /// A middle half that spreads over more than this share of the median is worth a word.
 const WIDE: f64 = 0.3;
+
+/// How to read the table.
+const READING: &str = "Medians with their p99; ratios of medians.";
 
 /// What ran.
 #[derive(Debug, Serialize)]
@@ -70,6 +75,7 @@ pub(super) struct Report {
     versions: Versions,
     pub(super) conditions: Conditions,
     iterations: u32,
+    spans: Vec<Span>,
     pub(super) rows: Vec<Row>,
 }
 
@@ -92,6 +98,7 @@ impl Report {
         versions: Versions,
         conditions: Conditions,
         iterations: u32,
+        spans: Vec<Span>,
         samples: &Samples,
     ) -> Result<Self> {
         let row = |quantity: &Quantity| {
@@ -105,16 +112,24 @@ impl Report {
         if let Some(missing) = PER_ROUND.iter().find(|what| !rows.iter().any(|row| row.what == **what)) {
             bail!("{missing} was not measured");
         }
-        Ok(Self { versions, conditions, iterations, rows })
+        Ok(Self { versions, conditions, iterations, spans, rows })
     }
 
     pub(super) fn markdown(&self) -> String {
-        format!("{}\n\n{}\n", self.introduction(), self.table(ASCII_MARKDOWN))
+        let facts: String =
+            self.facts().into_iter().map(|(name, value)| format!("* {name}: {value}\n")).collect();
+        format!("{facts}\n{READING}\n\n{}\n", self.table(ASCII_MARKDOWN))
     }
 
     pub(super) fn json(&self) -> Value {
-        let Self { versions, conditions, iterations, rows } = self;
-        json!({"versions": versions, "conditions": conditions, "iterations": iterations, "rows": rows})
+        let Self { versions, conditions, iterations, spans, rows } = self;
+        json!({
+            "versions": versions,
+            "conditions": conditions,
+            "iterations": iterations,
+            "parts": spans,
+            "rows": rows,
+        })
     }
 
     /// What ran, where, and how quiet it was.
@@ -129,6 +144,7 @@ impl Report {
             ("rounds", self.iterations.to_string()),
         ];
         facts.extend(self.conditions.facts());
+        facts.push(("took", self.took()));
         facts.push(("wide spread", self.wide_spread()));
         facts
     }
@@ -140,10 +156,20 @@ impl Report {
         if wide.is_empty() { "none".to_owned() } else { wide.join("; ") }
     }
 
+    fn took(&self) -> String {
+        let parts: Vec<_> = self
+            .spans
+            .iter()
+            .map(|Span { part, took }| format!("{part} {:.0} s", took.as_secs_f64()))
+            .collect();
+        let all: Duration = self.spans.iter().map(|span| span.took).sum();
+        format!("{:.1} min ({})", all.as_secs_f64() / 60.0, parts.join("; "))
+    }
+
     fn introduction(&self) -> String {
-        let facts: Vec<_> =
-            self.facts().into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        format!("{}\n\nMedians with their p99; ratios of medians.", facts.join("\n"))
+        let facts: String =
+            self.facts().into_iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        format!("{facts}\n{READING}")
     }
 
     fn table(&self, preset: &str) -> Table {
@@ -174,8 +200,8 @@ impl Row {
 
     /// The goal, and whether it is met.
     pub(super) fn goal(&self) -> Option<(String, bool)> {
-        let (ballast, crun) = (self.ballast.quartiles.median, self.crun.quartiles.median);
-        self.budget.map(|budget| (budget.to_string(), budget.is_met(ballast, crun)))
+        let [ballast, crun, runc] = [&self.ballast, &self.crun, &self.runc].map(|side| side.quartiles.median);
+        self.budget.map(|budget| (budget.to_string(), budget.is_met(ballast, crun, runc)))
     }
 
     /// Ballast's median as a share of another's, where there is one.
@@ -214,6 +240,7 @@ impl Unit {
             Self::Nanoseconds => " (ms)",
             Self::Bytes => " (KiB)",
             Self::BytesPerSecond => " (MB/s)",
+            Self::Percent => " (%)",
             Self::Count => "",
         }
     }
@@ -226,7 +253,7 @@ impl Unit {
             Self::Nanoseconds | Self::BytesPerSecond if millions < 1.0 => format!("{millions:.2}"),
             Self::Nanoseconds | Self::BytesPerSecond => format!("{millions:.1}"),
             Self::Bytes => (value >> 10).to_string(),
-            Self::Count => value.to_string(),
+            Self::Count | Self::Percent => value.to_string(),
         }
     }
 
@@ -268,7 +295,8 @@ pub(super) mod tests {
             ballast: "0.1 <b>".into(),
         };
         let conditions = Conditions::at_the_start()?.at_the_end()?;
-        Report::new(versions, conditions, 3, &Samples::parse(&lines.join("\n"))?)
+        let spans = [90, 30].map(|seconds| Span { part: "part".into(), took: Duration::from_secs(seconds) });
+        Report::new(versions, conditions, 3, spans.into(), &Samples::parse(&lines.join("\n"))?)
     }
 
     fn line(what: &str, handler: &str, value: u64) -> String {
@@ -296,5 +324,14 @@ pub(super) mod tests {
         let facts = report(|_| ()).unwrap().facts();
         let (_, wide) = facts.iter().find(|(name, _)| *name == "wide spread").unwrap();
         assert!(wide.starts_with("RunPodSandbox; "), "{wide}");
+    }
+
+    #[test]
+    fn the_time_of_each_part_and_of_all_is_told() {
+        let report = report(|_| ()).unwrap();
+        let facts = report.facts();
+        let (_, took) = facts.iter().find(|(name, _)| *name == "took").unwrap();
+        assert_eq!(took, "2.0 min (part 90 s; part 30 s)");
+        assert_eq!(report.json()["parts"][0], json!({"part": "part", "seconds": 90.0}));
     }
 }

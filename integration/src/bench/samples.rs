@@ -25,6 +25,9 @@ pub(super) enum Unit {
     /// Bytes in a second.
     #[serde(rename = "B/s")]
     BytesPerSecond,
+    /// Hundredths.
+    #[serde(rename = "%")]
+    Percent,
     /// Things.
     #[serde(rename = "1")]
     Count,

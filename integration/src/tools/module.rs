@@ -107,15 +107,16 @@ mod tests {
     }
 
     #[test]
-    fn the_plugin_that_is_our_own_passes_its_tests() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/cni");
-        let output = Command::new("go")
-            .args(["test", "./hostport"])
-            .current_dir(directory)
-            .env("GOTOOLCHAIN", "local")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    fn the_programs_that_are_our_own_pass_their_tests() {
+        for (module, package) in [("cni", "./hostport"), ("cri-bench", ".")] {
+            let output = Command::new("go")
+                .args(["test", package])
+                .current_dir(Path::new(MODULES).join(module))
+                .env("GOTOOLCHAIN", "local")
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
     }
 
     #[test]

@@ -9,20 +9,24 @@ import (
 	"time"
 )
 
-// crowds starts many pods, as many at the same time as each width says.
-func (b *bench) crowds(ctx context.Context, handlers []string, count int, widths []int) error {
-	for _, width := range widths {
-		for _, handler := range handlers {
-			if err := b.crowd(ctx, handler, count, width); err != nil {
-				return fmt.Errorf("%s, %d pods, %d at a time: %w", handler, count, width, err)
-			}
+// How many pods are removed at a time: their end is not measured where many are started.
+const removedAtOnce = 8
+
+// How often the end of such a pod is tried.
+const endAttempts = 3
+
+// crowds starts many pods of one handler after the other, so many at the same time.
+func (b *bench) crowds(ctx context.Context, options options) error {
+	for _, handler := range options.handlers {
+		if err := b.crowd(ctx, handler, options.count, options.width); err != nil {
+			return fmt.Errorf("%s, %s, %d at a time: %w", handler, among(options.count), options.width, err)
 		}
 	}
 	return nil
 }
 
 func (b *bench) crowd(ctx context.Context, handler string, count, width int) error {
-	among := fmt.Sprintf("%d pods, %d at a time", count, width)
+	among := fmt.Sprintf("%s, %d at a time", among(count), width)
 	var mutex sync.Mutex
 	var started []*pod
 	var failed int64
@@ -42,7 +46,7 @@ func (b *bench) crowd(ctx context.Context, handler string, count, width int) err
 		return b.report(handler, among+", each", "ns", took.Nanoseconds())
 	})
 	all := time.Since(begin)
-	ended := inParallel(8, len(started), func(index int) error { return b.end(ctx, started[index], discard) })
+	ended := b.endAll(ctx, started)
 	if err := errors.Join(err, ended); err != nil {
 		return err
 	}
@@ -50,6 +54,21 @@ func (b *bench) crowd(ctx context.Context, handler string, count, width int) err
 		return err
 	}
 	return b.report(handler, among+", failures", "1", failed)
+}
+
+// endAll ends many pods. What fails is tried again, as kubelet does: containerd gives a shim two seconds to answer, which on a busy
+// machine may be too few.
+func (b *bench) endAll(ctx context.Context, pods []*pod) error {
+	return inParallel(removedAtOnce, len(pods), func(index int) error {
+		var err error
+		for range endAttempts {
+			if err = b.end(ctx, pods[index], discard); err == nil || ctx.Err() != nil {
+				break
+			}
+			fmt.Fprintln(os.Stderr, "cri-bench:", err)
+		}
+		return err
+	})
 }
 
 // inParallel calls work for 0 to count-1, `width` of them at a time, and stops at errors.

@@ -15,8 +15,7 @@ import (
 // footprint is the memory of one pod's shim processes, from smaps_rollup, in bytes.
 type footprint struct {
 	processes    int64
-	dirty        int64 // Private_Dirty: no other process has the page
-	dirtyShare   int64 // Pss_Dirty: also its share of what it has in common with another, such as a fork
+	dirty        int64 // Pss_Dirty: with its share of what it has in common with another, such as a fork
 	proportional int64 // PSS
 }
 
@@ -69,7 +68,7 @@ func (f *footprint) add(path string) error {
 	if err != nil {
 		return err
 	}
-	dirty, err := field(content, "Private_Dirty:")
+	dirty, err := field(content, "Pss_Dirty:")
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -77,12 +76,7 @@ func (f *footprint) add(path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	dirtyShare, err := field(content, "Pss_Dirty:")
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
 	f.processes++
-	f.dirtyShare += dirtyShare
 	f.dirty += dirty
 	f.proportional += proportional
 	return nil

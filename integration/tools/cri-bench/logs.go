@@ -14,12 +14,12 @@ import (
 const exitPoll = 5 * time.Millisecond
 
 // logs measures what goes through standard output to the container's log, without and with a terminal.
-func (b *bench) logs(ctx context.Context, handlers []string, mebibytes, rounds int) error {
-	for range rounds {
-		for _, handler := range handlers {
+func (b *bench) logs(ctx context.Context, options options) error {
+	for range options.rounds {
+		for _, handler := range options.handlers {
 			for _, terminal := range []bool{false, true} {
-				if err := b.log(ctx, handler, terminal, int64(mebibytes)<<20); err != nil {
-					return fmt.Errorf("%s, log, terminal %v: %w", handler, terminal, err)
+				if err := b.log(ctx, handler, terminal, int64(options.mebibytes)<<20); err != nil {
+					return fmt.Errorf("%s, log %s: %w", handler, through(terminal), err)
 				}
 			}
 		}
@@ -38,7 +38,7 @@ func (b *bench) log(ctx context.Context, handler string, terminal bool, bytes in
 	if err != nil {
 		return err
 	}
-	before, err := b.engine.shims()
+	before, err := b.engine.own()
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (b *bench) log(ctx context.Context, handler string, terminal bool, bytes in
 		return err
 	}
 	took := time.Since(begin)
-	after, err := b.engine.shims()
+	after, err := b.engine.own()
 	if err != nil {
 		return err
 	}
@@ -63,16 +63,22 @@ func (b *bench) log(ctx context.Context, handler string, terminal bool, bytes in
 	if err := os.RemoveAll(p.config.LogDirectory); err != nil {
 		return err
 	}
-	where := "through a pipe"
-	if terminal {
-		where = "through a terminal"
-	}
-	rate := float64(bytes) / took.Seconds()
-	if err := b.report(handler, "log "+where, "B/s", int64(rate)); err != nil {
+	if err := b.report(handler, "log "+through(terminal), "B/s", perSecond(bytes, took)); err != nil {
 		return err
 	}
-	perGigabyte := float64((after - before).Nanoseconds()) * 1e9 / float64(bytes)
-	return b.report(handler, "CPU of a shim per GB of log "+where, "ns", int64(perGigabyte))
+	share := 100 * (after - before) / took
+	return b.report(handler, "containerd's share of the CPU, log "+through(terminal), "%", int64(share))
+}
+
+func through(terminal bool) string {
+	if terminal {
+		return "through a terminal"
+	}
+	return "through a pipe"
+}
+
+func perSecond(bytes int64, took time.Duration) int64 {
+	return int64(float64(bytes) / took.Seconds())
 }
 
 func (b *bench) waitForExit(ctx context.Context, p *pod) error {

@@ -1,7 +1,7 @@
-// Command cri-bench measures container runtimes through containerd's CRI, one handler after the other in every round,
-// so that noise on the machine hits all alike. Each measurement is one line of JSON on standard output. It speaks to
-// containerd's socket itself: no client process starts within a measurement. Knows runtimes by their handler's name
-// and their shims' command line only.
+// Command cri-bench measures container runtimes beside each other on one containerd, one handler after the other, so that
+// noise on the machine hits all alike. Each call measures one part; each measurement is one line of JSON on standard output.
+// It speaks to containerd's socket itself: no client process starts within a measurement. Knows runtimes by their handler's
+// name, what containerd's configuration says of it, and their shims' command line only.
 package main
 
 import (
@@ -24,19 +24,27 @@ import (
 )
 
 type options struct {
-	socket       string
-	image        string
-	handlers     []string
-	iterations   int
-	pods         []int
-	statsSeconds int
-	crowd        int
-	widths       []int
-	logMebibytes int
-	logRounds    int
+	socket    string
+	image     string
+	handlers  []string
+	rounds    int
+	pods      []int
+	count     int
+	width     int
+	seconds   int
+	mebibytes int
 }
 
-// measurement is one line of output. Unit is "ns", "B", "B/s" or "1".
+// parts are what can be measured, by the name that the command line has for it.
+var parts = map[string]func(*bench, context.Context, options) error{
+	"life":   (*bench).latencies,
+	"pods":   (*bench).fill,
+	"crowd":  (*bench).crowds,
+	"log":    (*bench).logs,
+	"output": (*bench).outputs,
+}
+
+// measurement is one line of output. Unit is "ns", "B", "B/s", "%" or "1".
 type measurement struct {
 	Handler string `json:"handler"`
 	What    string `json:"what"`
@@ -52,7 +60,7 @@ func main() {
 }
 
 func run() (failure error) {
-	options, err := parse()
+	part, options, err := parse(os.Args[1:])
 	if err != nil {
 		return err
 	}
@@ -79,44 +87,38 @@ func run() (failure error) {
 	if err := pull(ctx, cri.NewImageServiceClient(connection), options.image); err != nil {
 		return err
 	}
-	if err := bench.latencies(ctx, options.handlers, options.iterations); err != nil {
-		return err
-	}
-	if err := bench.memory(ctx, options.handlers, options.pods, options.statsSeconds); err != nil {
-		return err
-	}
-	if err := bench.crowds(ctx, options.handlers, options.crowd, options.widths); err != nil {
-		return err
-	}
-	return bench.logs(ctx, options.handlers, options.logMebibytes, options.logRounds)
+	return part(bench, ctx, options)
 }
 
-func parse() (options, error) {
+func parse(arguments []string) (func(*bench, context.Context, options) error, options, error) {
 	var parsed options
-	var handlers, pods, widths string
-	flag.StringVar(&parsed.socket, "socket", "/run/containerd/containerd.sock", "containerd's `path`")
-	flag.StringVar(&parsed.image, "image", "", "the containers' image `reference`")
-	flag.StringVar(&handlers, "handlers", "", "runtime handlers, separated by commas")
-	flag.IntVar(&parsed.iterations, "iterations", 30, "rounds of the latency measurements")
-	flag.StringVar(&pods, "pods", "1,10,50", "pods at once in the memory measurements, rising")
-	flag.IntVar(&parsed.statsSeconds, "stats-seconds", 5, "seconds of asking for statistics")
-	flag.IntVar(&parsed.crowd, "crowd", 100, "pods that are started together")
-	flag.StringVar(&widths, "widths", "1,8,32", "how many of them at a time")
-	flag.IntVar(&parsed.logMebibytes, "log-mebibytes", 32, "what a container writes to its log")
-	flag.IntVar(&parsed.logRounds, "log-rounds", 3, "rounds of the log measurements")
-	flag.Parse()
+	var handlers, pods string
+	flags := flag.NewFlagSet("cri-bench PART", flag.ContinueOnError)
+	flags.StringVar(&parsed.socket, "socket", "/run/containerd/containerd.sock", "containerd's `path`")
+	flags.StringVar(&parsed.image, "image", "", "the containers' image `reference`")
+	flags.StringVar(&handlers, "handlers", "", "runtime handlers, separated by commas")
+	flags.IntVar(&parsed.rounds, "rounds", 1, "rounds of life, log and output")
+	flags.StringVar(&pods, "pods", "1", "when the pods of `pods` are measured, rising")
+	flags.IntVar(&parsed.count, "count", 1, "pods that are started by pods and crowd")
+	flags.IntVar(&parsed.width, "width", 1, "how many of them at a time by crowd")
+	flags.IntVar(&parsed.seconds, "seconds", 1, "seconds of asking for statistics in pods, of each kind")
+	flags.IntVar(&parsed.mebibytes, "mebibytes", 1, "what a container writes in log and output")
+	if len(arguments) == 0 || parts[arguments[0]] == nil {
+		return nil, parsed, errors.New("the first argument is life, pods, crowd, log or output")
+	}
+	if err := flags.Parse(arguments[1:]); err != nil {
+		return nil, parsed, err
+	}
 	parsed.handlers = strings.FieldsFunc(handlers, isComma)
-	var errPods, errWidths error
-	parsed.pods, errPods = numbers(pods)
-	parsed.widths, errWidths = numbers(widths)
-	if err := errors.Join(errPods, errWidths); err != nil {
-		return parsed, err
+	var err error
+	if parsed.pods, err = numbers(pods); err != nil {
+		return nil, parsed, err
 	}
-	least := min(parsed.iterations, parsed.statsSeconds, parsed.crowd, parsed.logMebibytes, parsed.logRounds)
-	if flag.NArg() > 0 || parsed.image == "" || len(parsed.handlers) == 0 || least < 1 || !slices.IsSorted(parsed.pods) {
-		return parsed, errors.New("needs -image and -handlers, counts of at least one, and nothing else")
+	least := min(parsed.rounds, parsed.count, parsed.width, parsed.seconds, parsed.mebibytes)
+	if flags.NArg() > 0 || parsed.image == "" || len(parsed.handlers) == 0 || least < 1 || !slices.IsSorted(parsed.pods) {
+		return nil, parsed, errors.New("needs -image and -handlers, counts of at least one, and nothing else")
 	}
-	return parsed, nil
+	return parts[arguments[0]], parsed, nil
 }
 
 func isComma(r rune) bool { return r == ',' }

@@ -2,15 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
 
 // latencies walks one pod of each handler through its life in every round. The first round warms up and is not
 // reported. Which handler begins changes with the round: nobody always follows the same one.
-func (b *bench) latencies(ctx context.Context, handlers []string, rounds int) error {
-	for round := range rounds + 1 {
+func (b *bench) latencies(ctx context.Context, options options) error {
+	handlers := options.handlers
+	for round := range options.rounds + 1 {
 		for turn := range handlers {
 			handler := handlers[(round+turn)%len(handlers)]
 			record := discard
@@ -60,67 +60,4 @@ func (b *bench) report(handler, what, unit string, value int64) error {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	return b.output.Encode(measurement{Handler: handler, What: what, Unit: unit, Value: value})
-}
-
-// memory reports what each pod's shim takes among each of `counts` pods of the same handler, which are in rising order, and then
-// what asking the last of these for their statistics takes.
-func (b *bench) memory(ctx context.Context, handlers []string, counts []int, statsSeconds int) error {
-	for _, handler := range handlers {
-		if err := b.memoryOf(ctx, handler, counts, statsSeconds); err != nil {
-			return fmt.Errorf("%s, memory: %w", handler, err)
-		}
-	}
-	return nil
-}
-
-func (b *bench) memoryOf(ctx context.Context, handler string, counts []int, statsSeconds int) (failure error) {
-	var pods []*pod
-	defer func() {
-		for _, pod := range pods {
-			failure = errors.Join(failure, b.end(ctx, pod, discard))
-		}
-	}()
-	for _, count := range counts {
-		for len(pods) < count {
-			pod, err := b.start(ctx, handler, discard)
-			if err != nil {
-				return err
-			}
-			pods = append(pods, pod)
-			// An exec, so that what it leaves allocated counts too.
-			if err := b.exec(ctx, pod, discard); err != nil {
-				return err
-			}
-		}
-		for _, pod := range pods {
-			if err := b.reportFootprint(handler, among(count), pod); err != nil {
-				return err
-			}
-		}
-	}
-	return b.stats(ctx, handler, pods, statsSeconds)
-}
-
-func among(count int) string {
-	if count == 1 {
-		return "1 pod"
-	}
-	return fmt.Sprintf("%d pods", count)
-}
-
-func (b *bench) reportFootprint(handler, among string, pod *pod) error {
-	footprint, err := shimFootprint(pod.id)
-	if err != nil {
-		return err
-	}
-	if err := b.report(handler, "processes, "+among, "1", footprint.processes); err != nil {
-		return err
-	}
-	if err := b.report(handler, "dirty, "+among, "B", footprint.dirty); err != nil {
-		return err
-	}
-	if err := b.report(handler, "dirty with shared, "+among, "B", footprint.dirtyShare); err != nil {
-		return err
-	}
-	return b.report(handler, "PSS, "+among, "B", footprint.proportional)
 }
