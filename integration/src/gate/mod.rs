@@ -7,6 +7,7 @@
 mod budget;
 pub mod measured;
 mod report;
+mod safety;
 
 use std::fs;
 use std::path::Path;
@@ -60,6 +61,7 @@ pub fn run(layout: &Layout, progress: &Progress, ballast: Source, purpose: Purpo
     let budget: Budget = serde_json::from_str(&text).with_context(|| format!("parse {}", path.display()))?;
     let report = Report::new(&budget, &found)?;
     println!("\n{report}");
+    println!("{}", safety::reminder());
     if !overridden.is_empty() {
         println!("instructions, memory and sizes: not compared, for {} changes them", overridden.join(", "));
     }

@@ -5,6 +5,7 @@ use super::bundle::{Bundle, Streams, wait};
 use ballast_runtime::Runtime;
 use serde_json::json;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 pub const TESTS: &[(&str, Test)] = &[
@@ -14,7 +15,10 @@ pub const TESTS: &[(&str, Test)] = &[
     ("a_dangling_symlink_destination_is_made_inside_the_rootfs", dangling_destination),
     ("a_working_directory_in_proc_self_fd_does_not_lead_out_cve_2024_21626", working_directory_escape),
     ("a_view_is_not_led_astray_by_what_is_mounted_below_proc_and_sys", view_over_hostile_mounts),
-    ("the_shims_binary_cannot_be_seen_by_the_container_cve_2019_5736", own_binary),
+    (
+        "shim_spawner_and_a_process_that_joins_a_container_cannot_be_looked_into_from_there_cve_2016_9962",
+        joining,
+    ),
 ];
 
 fn proc_symlink(runtime: &Arc<Runtime>) {
@@ -118,27 +122,70 @@ fn view_over_hostile_mounts(runtime: &Arc<Runtime>) {
     }
 }
 
-fn own_binary(runtime: &Arc<Runtime>) {
-    // A container that shares the host's pid namespace watches another one arrive and looks at its program.
-    let bundle = Bundle::idle();
+/// Prints what it could do to the processes that it is given: what a look at `/proc/<pid>` and `ptrace(PTRACE_SEIZE)` show.
+const LOOK_INTO: &str = r#"
+    for my $p (@ARGV) {
+        print "$p program\n" if defined readlink("/proc/$p/exe");
+        print "$p descriptors\n" if defined readlink("/proc/$p/fd/0");
+        print "$p memory\n" if open(my $memory, "<", "/proc/$p/mem");
+        print "$p traced\n" if syscall(101, 0x4206, $p + 0, 0, 0) == 0;
+    }
+"#;
+
+fn joining(runtime: &Arc<Runtime>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("agent");
+    let _agent = UnixListener::bind(&path).unwrap();
+    // In the host's pid namespace every process can be named. The notifier is where a process waits for the runtime after it has
+    // given up all that the container has not: from there to its execve only its not being dumpable protects it.
+    let mut bundle = Bundle::idle().set(
+        "/linux/seccomp",
+        json!({
+            "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": path,
+            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]
+        }),
+    );
+    let namespaces =
+        bundle.config.pointer_mut("/linux/namespaces").and_then(|all| all.as_array_mut()).unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
     let (container, init) = bundle.create(runtime, Streams::new().io()).unwrap();
     init.start().unwrap();
-    let watch = serde_json::from_value(json!({
-        "user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/usr/bin"],
-        "args": ["sh", "-c", "for p in /proc/[0-9]*; do readlink $p/exe; done"]
-    }))
-    .unwrap();
-    let arriving = Bundle::idle();
-    let (other_container, parked) = arriving.create(runtime, Streams::new().io()).unwrap();
+    let confined = |arguments: Vec<String>| {
+        let mut process = bundle.config["process"].clone();
+        process["args"] = json!(arguments);
+        serde_json::from_value(process).unwrap()
+    };
     let streams = Streams::new();
-    let watcher = container.exec(&watch, streams.io()).unwrap();
-    watcher.start().unwrap();
-    let outcome = streams.wait(&watcher);
-    // The parked one is there to be found; without CAP_SYS_PTRACE its program is not.
-    assert!(!outcome.stdout.contains("containers-"), "{outcome:?}");
-    for (container, init) in [(container, init), (other_container, parked)] {
-        container.signal_all(9).unwrap();
-        wait(&init);
-        container.delete().unwrap();
+    let arriving = container.exec(&confined(vec!["true".into()]), streams.io()).unwrap();
+    while !status_of(arriving.pid()).contains("\nSeccomp:\t2\n") {
+        std::thread::yield_now();
     }
+
+    let own = [std::process::id(), runtime.spawner().pid(), arriving.pid()];
+    let look_into = |pids: &[u32]| {
+        let command = ["perl", "-e", LOOK_INTO].map(String::from).into_iter();
+        let process = confined(command.chain(pids.iter().map(u32::to_string)).collect());
+        let streams = Streams::new();
+        let attacker = container.exec(&process, streams.io()).unwrap();
+        attacker.start().unwrap();
+        streams.wait(&attacker)
+    };
+    let (outcome, of_its_own) = (look_into(&own), look_into(&[init.pid()]));
+    assert_eq!((&*outcome.stdout, &*outcome.stderr), ("", ""), "shim, spawner and exec are {own:?}");
+    // What the attacker tries is what can be done to a process with its own rights.
+    assert!(
+        of_its_own.stdout.contains("program") && of_its_own.stdout.contains("descriptors"),
+        "{of_its_own:?}"
+    );
+
+    arriving.start().unwrap();
+    assert_eq!(streams.wait(&arriving).status, 0);
+    container.signal_all(9).unwrap();
+    wait(&init);
+    container.delete().unwrap();
+    bundle.assert_nothing_left();
+}
+
+fn status_of(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap()
 }
