@@ -8,21 +8,28 @@ use crate::error::{StepContext, StepError};
 use crate::plan::wire::{Capabilities, CoreCookie, ExecLabel, ProcessPlan};
 use crate::seccomp::Filter;
 use crate::spawn::ChildMessage;
-use crate::sys::{self, SchedulerAttributes, SockFilter};
+use crate::sys::{self, SchedulerAttributes};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
+use rustix::path::{Arg, DecInt};
 use rustix::process::{Gid, Uid, chdir, getcwd, setsid, umask};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, CpuSet, configure_capability_in_ambient_set,
     remove_capability_from_bounding_set, sched_setaffinity, set_capabilities, set_keep_capabilities,
     set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
+use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::path::Path;
 
 /// What a process gets that says nothing: the mask that containers were always started with.
 const DEFAULT_UMASK: u32 = 0o022;
+/// Most paths and lists of groups are shorter. They take no memory from the allocator: a process that was just forked pays for
+/// each page that it touches.
+const SHORT_PATH_BYTES: usize = 256;
+const SHORT_LIST: usize = 32;
 
 /// A session and a session keyring of its own, so that neither terminal signals nor keys of the shim's reach it.
 pub(super) fn new_session(plan: &ProcessPlan) -> Result<(), StepError> {
@@ -39,7 +46,7 @@ pub(super) fn new_session(plan: &ProcessPlan) -> Result<(), StepError> {
 
 /// Sets how willingly the kernel kills the process when memory runs out.
 pub(super) fn adjust_oom_score(context: &Context<'_>, adjustment: i32) -> Result<(), StepError> {
-    write_own(context.procfs, "oom_score_adj", &adjustment.to_string())
+    write_own(context.procfs, c"thread-self/oom_score_adj", DecInt::new(adjustment).as_bytes())
         .step(|| format!("write {adjustment} to /proc/self/oom_score_adj"))
 }
 
@@ -130,18 +137,17 @@ fn set_scheduling(plan: &ProcessPlan) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Writes a file of the calling process in our own procfs: in the container's, a mount could redirect the write to another
-/// file (CVE-2019-19921, CVE-2025-52881).
-fn write_own(procfs: BorrowedFd<'_>, file: &str, content: &str) -> Result<(), Errno> {
-    let path = format!("thread-self/{file}");
+/// Writes a file below `thread-self` in our own procfs: in the container's, a mount could redirect the write to another file
+/// (CVE-2019-19921, CVE-2025-52881).
+fn write_own(procfs: BorrowedFd<'_>, path: impl Arg, content: &[u8]) -> Result<(), Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     let file = openat2(procfs, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
-    rustix::io::write(&file, content.as_bytes()).map(drop)
+    rustix::io::write(&file, content).map(drop)
 }
 
 /// Asks the security module to switch with the next `execve`.
 fn write_label(procfs: BorrowedFd<'_>, label: &ExecLabel) -> Result<(), StepError> {
-    let write = |file: &str| write_own(procfs, &format!("attr/{file}"), &label.content);
+    let write = |file: &str| write_own(procfs, format!("thread-self/attr/{file}"), label.content.as_bytes());
     let file = label.file.to_string_lossy();
     let result = match (write(&file), file.rsplit_once('/')) {
         // Kernels before 5.8 have no directory per module.
@@ -173,7 +179,8 @@ fn drop_bounding_set(capabilities: Capabilities) -> Result<(), StepError> {
 }
 
 fn become_user(plan: &ProcessPlan) -> Result<(), StepError> {
-    let groups: Vec<_> = plan.additional_gids.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    let mut groups = SmallVec::<[_; SHORT_LIST]>::new();
+    groups.extend(plan.additional_gids.iter().map(|gid| Gid::from_raw(*gid)));
     let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
     // Root stays root and loses nothing.
     let leaves_root = !uid.is_root();
@@ -195,10 +202,16 @@ fn become_user(plan: &ProcessPlan) -> Result<(), StepError> {
 
 /// A directory that is not below the root would be a way out to the host (CVE-2024-21626).
 fn refuse_outside_directory() -> Result<(), StepError> {
-    let directory = getcwd(Vec::new()).step(|| "getcwd".into())?;
-    if directory.as_bytes().first() == Some(&b'/') {
+    let mut short = [0; SHORT_PATH_BYTES];
+    let directory = match sys::getcwd(&mut short) {
+        Err(Errno::RANGE) => getcwd(Vec::new()).map(|long| Cow::Owned(long.into_bytes())),
+        short_enough => short_enough.map(Cow::Borrowed),
+    };
+    let directory = directory.step(|| "getcwd".into())?;
+    if directory.first() == Some(&b'/') {
         return Ok(());
     }
+    let directory = String::from_utf8_lossy(&directory);
     Err(Errno::NOENT).step(|| format!("the working directory {directory:?} is outside of the container"))
 }
 
@@ -263,10 +276,8 @@ fn load_seccomp(plan: &ProcessPlan, control: &Control) -> Result<(), StepError> 
 }
 
 fn load_filter(filter: &Filter) -> Result<Option<OwnedFd>, StepError> {
-    let program: Vec<_> =
-        filter.program.iter().map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
-    sys::seccomp_set_filter(&program, filter.flags.bits())
-        .step(|| format!("load a seccomp filter of {} instructions", program.len()))
+    sys::seccomp_set_filter(&filter.program, filter.flags.bits())
+        .step(|| format!("load a seccomp filter of {} instructions", filter.program.len()))
 }
 
 /// The home directory that the image's `/etc/passwd` names for a user; programs expect `HOME` to be set.

@@ -3,19 +3,7 @@
 use std::collections::HashMap;
 
 use super::action::Action;
-
-/// One instruction, as the kernel's `struct sock_filter` (`linux/filter.h`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instruction {
-    /// Operation.
-    pub code: u16,
-    /// Instructions to skip when the test holds.
-    pub jt: u8,
-    /// Instructions to skip when it does not.
-    pub jf: u8,
-    /// Operand.
-    pub k: u32,
-}
+use crate::sys::Instruction;
 
 // linux/bpf_common.h: class, size or operation, mode or source.
 const LOAD_WORD: u16 = 0x20;

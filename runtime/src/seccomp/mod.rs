@@ -50,10 +50,11 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use architecture::Architecture;
 pub use architecture::Machine;
-pub use assembler::Instruction;
 pub use error::{Error, Subject};
 pub use flags::Flags;
 pub use key::ProfileKey;
+
+pub use crate::sys::Instruction;
 
 /// The longest program the kernel takes (`BPF_MAXINSNS` of `linux/bpf_common.h`).
 pub const MAX_INSTRUCTIONS: usize = 4096;

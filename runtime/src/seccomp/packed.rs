@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Error, Visitor};
 use serde::{Deserializer, Serializer};
 
-use super::assembler::Instruction;
+use crate::sys::Instruction;
 
 const INSTRUCTION_BYTES: usize = 8;
 

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 
 use super::action::Action;
 use super::architecture::{Architecture, Width, X32_BIT};
-use super::assembler::{Assembler, Instruction, Label, Target, Test};
+use super::assembler::{Assembler, Label, Target, Test};
 use super::conditions::{Comparison, Condition};
 use super::decisions::{Decision, Named, Range, ranges};
 use super::error::Error;
 use super::profile::Profile;
+use crate::sys::Instruction;
 
 // struct seccomp_data of linux/seccomp.h. Both machines are little-endian: an argument's low word comes first.
 const NUMBER: u32 = 0;

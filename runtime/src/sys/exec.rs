@@ -3,20 +3,24 @@
 use super::checked;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
+use smallvec::SmallVec;
 use std::ffi::{CStr, CString};
+
+/// Pointers to strings, a null pointer last. As many as are usual are on the stack: of the allocator's memory, a process that was
+/// just forked pays for each page that it touches.
+type Pointers = SmallVec<[*const libc::c_char; 64]>;
 
 /// Replaces the calling process's program. Returns only on failure.
 pub(crate) fn execve(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
-    let terminated = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
-    };
-    let argv = terminated(arguments);
-    let envp = terminated(environment);
+    let (mut argv, mut envp) = (Pointers::new(), Pointers::new());
+    for (pointers, strings) in [(&mut argv, arguments), (&mut envp, environment)] {
+        pointers.extend(strings.iter().map(|string| string.as_ptr()));
+        pointers.push(std::ptr::null());
+    }
     // SAFETY: both arrays end in a null pointer and their strings are borrowed for the whole call; the kernel copies
     // them before it replaces the address space.
-    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
-    let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
-    Errno::from_raw_os_error(code)
+    let result = unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    checked(result).err().unwrap_or(Errno::IO)
 }
 
 /// Marks every descriptor from `first` on close-on-exec, so that nothing of ours reaches the container's program.

@@ -28,14 +28,15 @@ pub(crate) use exec::{close_all_but, close_on_exec_from, execve};
 pub(crate) use memory_map::is_writable;
 pub(crate) use mount::{MountAttributes, mount_setattr};
 pub(crate) use process::{
-    SchedulerAttributes, exit_now, join_session_keyring, personality, pidfd_send_signal, set_io_priority,
-    set_rlimit, unshare,
+    SchedulerAttributes, exit_now, getcwd, join_session_keyring, personality, pidfd_send_signal,
+    set_io_priority, set_rlimit, unshare,
 };
 pub(crate) use scheduling::{
     create_core_cookie, probe_core_scheduling, scheduler_of, set_scheduler_of, share_core_cookie_from,
 };
+pub use seccomp::Instruction;
 pub(crate) use seccomp::{
-    Notification, Reply, SockFilter, seccomp_has_flags, seccomp_is_waiting, seccomp_receive, seccomp_reply,
+    Notification, Reply, seccomp_has_flags, seccomp_is_waiting, seccomp_receive, seccomp_reply,
     seccomp_set_filter, seccomp_wake_synchronously,
 };
 pub(crate) use signals::restore_default_dispositions;

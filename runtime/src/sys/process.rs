@@ -28,6 +28,15 @@ pub(crate) fn join_session_keyring(name: &CStr) -> Result<(), Errno> {
     checked(result).map(drop)
 }
 
+/// The path of the working directory, in `buffer`: `ERANGE` when it has no room. The kernel puts `(unreachable)` before one that
+/// is not below the root.
+pub(crate) fn getcwd(buffer: &mut [u8]) -> Result<&[u8], Errno> {
+    // SAFETY: the kernel writes at most the stated length, into a live borrow.
+    let result = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
+    let with_end = usize::try_from(checked(result)?).map_err(|_| Errno::RANGE)?;
+    Ok(&buffer[..with_end.saturating_sub(1)])
+}
+
 /// Sets the execution domain and its flags (`personality(2)`).
 pub(crate) fn personality(persona: u32) -> Result<(), Errno> {
     // SAFETY: changes how later system calls and execve of this process behave, no memory.

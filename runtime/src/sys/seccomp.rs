@@ -7,19 +7,23 @@ use rustix::io::Errno;
 /// One classic BPF instruction, laid out as the kernel's `struct sock_filter`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SockFilter {
-    pub(crate) code: u16,
-    pub(crate) jt: u8,
-    pub(crate) jf: u8,
-    pub(crate) k: u32,
+pub struct Instruction {
+    /// What to do.
+    pub code: u16,
+    /// Instructions to skip when the test holds.
+    pub jt: u8,
+    /// Instructions to skip when it does not.
+    pub jf: u8,
+    /// The operand.
+    pub k: u32,
 }
 
 /// Installs a seccomp filter on the calling thread. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` in `flags`, returns the
 /// descriptor that notifications are read from.
-pub(crate) fn seccomp_set_filter(program: &[SockFilter], flags: u32) -> Result<Option<OwnedFd>, Errno> {
+pub(crate) fn seccomp_set_filter(program: &[Instruction], flags: u32) -> Result<Option<OwnedFd>, Errno> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
     let kernel = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
-    // SAFETY: the kernel copies the program and never writes to it, so a shared borrow is enough; SockFilter has the
+    // SAFETY: the kernel copies the program and never writes to it, so a shared borrow is enough; Instruction has the
     // layout of sock_filter.
     let result = unsafe {
         libc::syscall(

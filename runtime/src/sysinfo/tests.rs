@@ -2,7 +2,7 @@
 
 use super::{Attendant, filter};
 use crate::proc_view::{ShownCpus, Texts, ViewFile};
-use crate::sys::{SockFilter, seccomp_set_filter};
+use crate::sys::seccomp_set_filter;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -56,11 +56,8 @@ impl Caller {
         let program = program.to_owned();
         let thread = std::thread::spawn(move || {
             let filter = filter().unwrap();
-            let instructions = filter.program.iter();
-            let instructions: Vec<_> =
-                instructions.map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
             set_no_new_privs(true).unwrap();
-            sender.send(seccomp_set_filter(&instructions, filter.flags.bits()).unwrap().unwrap()).unwrap();
+            sender.send(seccomp_set_filter(&filter.program, filter.flags.bits()).unwrap().unwrap()).unwrap();
             going.recv().unwrap();
             let output = Command::new("perl").args(["-e", &program]).output().unwrap();
             assert!(output.stderr.is_empty(), "{output:?}");

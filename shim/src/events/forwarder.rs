@@ -12,6 +12,7 @@ use containerd_shim_protos::{
     shim_async::{Client, EventsClient},
 };
 use tokio::{
+    io::BufReader,
     net::UnixStream,
     sync::{mpsc, watch},
     time::{Instant, timeout},
@@ -26,6 +27,8 @@ pub const DELIVERY_BOUND: Duration = Duration::from_secs(300);
 /// An event that containerd answers with an error is given up after so many answers, so that it cannot hold up
 /// those behind it.
 pub const REJECTION_BOUND: u32 = 5;
+/// An answer is empty but for its header and status, which are read one after the other.
+const ANSWER_BYTES: usize = 512;
 /// One call, from request to answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -132,7 +135,8 @@ impl Forwarder {
         let stream = UnixStream::connect(&self.address)
             .await
             .map_err(|source| DeliveryError::Connect { path: self.address.clone(), source })?;
-        Ok(EventsClient::new(Client::new(Socket::from(stream))))
+        let stream = BufReader::with_capacity(ANSWER_BYTES, stream);
+        Ok(EventsClient::new(Client::new(Socket::new(stream))))
     }
 
     /// Waits before the next try. A flush cuts the wait short, and those after it are short: time is then.

@@ -9,7 +9,7 @@ use std::{
 
 use futures_core::Stream;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, BufReader, ReadBuf},
     net::{UnixListener, UnixStream},
     sync::watch,
     time::{Instant, Sleep, sleep_until},
@@ -17,6 +17,10 @@ use tokio::{
 
 /// After an accept that failed for want of descriptors or memory: the next would fail at once, too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Takes a message whole, as most are: its header and its body are read one after the other. A longer body's rest is read
+/// to where it belongs.
+const READ_BUFFER_BYTES: usize = 4096;
 
 /// How many connections are open. Clones share the count.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +53,7 @@ impl SameUserConnections {
         match stream.peer_cred() {
             Ok(peer) if peer.uid() == self.own_uid => {
                 self.open.0.send_modify(|open| *open += 1);
+                let stream = BufReader::with_capacity(READ_BUFFER_BYTES, stream);
                 Some(Connection { stream, open: self.open.clone() })
             }
             Ok(peer) => {
@@ -100,7 +105,7 @@ impl Stream for SameUserConnections {
 /// An admitted connection; counted until it is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: UnixStream,
+    stream: BufReader<UnixStream>,
     open: OpenConnections,
 }
 
