@@ -18,7 +18,7 @@ pub mod self_binary;
 mod signals;
 pub mod wait;
 
-pub use allocator::keep_large_allocations_apart;
+pub use allocator::{keep_large_allocations_apart, keep_one_heap};
 #[cfg(test)]
 pub(crate) use bpf::query::attached_programs;
 pub(crate) use bpf::{CgroupProgram, attach_program, detach_program, load_program};

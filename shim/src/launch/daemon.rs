@@ -86,6 +86,7 @@ pub(super) fn run(
     let log_descriptor = rustix::stdio::stderr().try_clone_to_owned().map_err(step("dup standard error"))?;
     rustix::thread::set_name(THREAD_NAME).map_err(step("prctl(PR_SET_NAME)"))?;
     ballast_runtime::sys::keep_large_allocations_apart();
+    ballast_runtime::sys::keep_one_heap();
     // Before any thread exists, for a fork takes only the thread that calls it.
     let runtime = Runtime::start().map_err(DaemonError::Runtime)?;
     log::install(Sink::new(log_descriptor), arguments.level);
