@@ -15,8 +15,11 @@ use crate::progress::{Progress, StepLog};
 const IMAGE: &str = "ballast.dev/test/debian:latest";
 const GENERATOR: &str = "cri-bench";
 
-/// Seconds of asking for statistics, of each kind.
+/// Seconds of asking containerd for statistics.
 const STATS_SECONDS: u32 = 5;
+/// Rounds, of a second for each handler, of asking the shims of so many pods.
+const STATS_ROUNDS: u32 = 5;
+const STATS_PODS: u32 = 5;
 /// Rounds of the measurements of logs and output, each with and without a terminal.
 const LOG_ROUNDS: u32 = 3;
 
@@ -57,6 +60,11 @@ pub(super) fn of(measurement: &Measurement) -> Vec<Part> {
     );
     fill.numbers.push(("-pods", pods.iter().map(u32::to_string).collect::<Vec<_>>().join(",")));
     let life = part(format!("lives of a pod, {iterations} rounds"), "life", &[("-rounds", *iterations)]);
+    let stats = part(
+        "statistics of shims".to_owned(),
+        "stats",
+        &[("-count", STATS_PODS), ("-rounds", STATS_ROUNDS), ("-seconds", 1)],
+    );
     let crowds = widths.iter().map(|width| {
         part(format!("{crowd} pods, {width} at a time"), "crowd", &[("-count", *crowd), ("-width", *width)])
     });
@@ -65,7 +73,7 @@ pub(super) fn of(measurement: &Measurement) -> Vec<Part> {
         let name = format!("{name}, {mebibytes} MiB");
         part(name, kind, &[("-rounds", LOG_ROUNDS), ("-mebibytes", *mebibytes)])
     });
-    [life, fill].into_iter().chain(crowds).chain(logs).collect()
+    [life, fill, stats].into_iter().chain(crowds).chain(logs).collect()
 }
 
 /// Measures each part as a step of its own.

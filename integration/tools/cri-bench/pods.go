@@ -49,7 +49,7 @@ func (b *bench) fillWith(ctx context.Context, handler string, options options) (
 			}
 		}
 	}
-	return b.stats(ctx, handler, pods, options.seconds)
+	return b.statsLatency(ctx, handler, pods, options.seconds)
 }
 
 func among(count int) string {

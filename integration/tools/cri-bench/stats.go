@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -22,14 +23,6 @@ const statsPerSecond = 50
 
 // Where containerd has its shims' bundles, for what comes through CRI.
 const bundles = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
-
-// stats asks for one container's statistics after the other, for so many seconds: through containerd, and of the shims.
-func (b *bench) stats(ctx context.Context, handler string, pods []*pod, seconds int) error {
-	if err := b.statsLatency(ctx, handler, pods, seconds); err != nil {
-		return err
-	}
-	return b.statsCPU(ctx, handler, pods, time.Duration(seconds)*time.Second)
-}
 
 // statsLatency asks containerd. The pauses differ, around a mean: requests that keep step with the kernel's tick, which also
 // drives its clocks of CPU time, would all meet it at the same point.
@@ -53,26 +46,44 @@ func (b *bench) statsLatency(ctx context.Context, handler string, pods []*pod, s
 	return nil
 }
 
+// statistics measures what a shim's answer costs it, of some pods of each handler, the handlers in turns in every round.
+func (b *bench) statistics(ctx context.Context, options options) (failure error) {
+	handlers := map[string]*asked{}
+	defer func() {
+		for _, of := range handlers {
+			failure = errors.Join(failure, of.end(ctx, b))
+		}
+	}()
+	for _, handler := range options.handlers {
+		of := &asked{}
+		handlers[handler] = of
+		for range options.count {
+			if err := of.add(ctx, b, handler); err != nil {
+				return fmt.Errorf("%s, statistics: %w", handler, err)
+			}
+		}
+	}
+	for range options.rounds {
+		for _, handler := range options.handlers {
+			if err := b.statsCPU(ctx, handler, handlers[handler], time.Duration(options.seconds)*time.Second); err != nil {
+				return fmt.Errorf("%s, statistics: %w", handler, err)
+			}
+		}
+	}
+	return nil
+}
+
 // statsCPU asks the shims themselves, one request after the other without a pause, so that most of the time is theirs: CPU time
 // that a clock of 10 ms steps counts has to be long.
-func (b *bench) statsCPU(ctx context.Context, handler string, pods []*pod, span time.Duration) error {
-	shims := make([]*shim, len(pods))
-	for index, pod := range pods {
-		shim, err := connectToShim(pod.id)
-		if err != nil {
-			return err
-		}
-		defer shim.client.Close()
-		shims[index] = shim
-	}
+func (b *bench) statsCPU(ctx context.Context, handler string, of *asked, span time.Duration) error {
 	before, err := b.engine.shims()
 	if err != nil {
 		return err
 	}
 	var count int64
 	for begin := time.Now(); time.Since(begin) < span; count++ {
-		index := int(count) % len(pods)
-		if err := shims[index].stats(ctx, pods[index].container); err != nil {
+		index := int(count) % len(of.pods)
+		if err := of.shims[index].stats(ctx, of.pods[index].container); err != nil {
 			return err
 		}
 	}
@@ -81,6 +92,33 @@ func (b *bench) statsCPU(ctx context.Context, handler string, pods []*pod, span 
 		return err
 	}
 	return b.report(handler, "CPU of a shim per Stats", "ns", (after-before).Nanoseconds()/count)
+}
+
+// asked is a handler's pods, each with a connection to its shim.
+type asked struct {
+	pods  []*pod
+	shims []*shim
+}
+
+func (a *asked) add(ctx context.Context, b *bench, handler string) error {
+	pod, err := b.start(ctx, handler, discard)
+	if err != nil {
+		return err
+	}
+	a.pods = append(a.pods, pod)
+	shim, err := connectToShim(pod.id)
+	if err != nil {
+		return err
+	}
+	a.shims = append(a.shims, shim)
+	return nil
+}
+
+func (a *asked) end(ctx context.Context, b *bench) error {
+	for _, shim := range a.shims {
+		shim.client.Close()
+	}
+	return b.endAll(ctx, a.pods)
 }
 
 // shim is a connection to a pod's shim, as containerd has one.
