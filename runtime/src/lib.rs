@@ -22,7 +22,7 @@ mod spawn;
 pub mod sys;
 pub mod sysinfo;
 
-pub use bundle::{BundleError, MAXIMUM_CONFIG_BYTES, read_config};
+pub use bundle::{BundleError, Config, MAXIMUM_CONFIG_BYTES, SeccompText, read_config};
 pub use container::{
     Container, ContainerPriority, CreateOptions, CreateRequest, OperatorWord, PriorityNotice, RootfsMount,
     Shortfall, obstacle_to,

@@ -1,6 +1,7 @@
 //! What the containers of one shim share: the spawner, the open cgroup hierarchy, a checked `/proc`, compiled seccomp
 //! profiles. Each is made when first needed and once.
 
+use crate::bundle::SeccompText;
 use crate::error::{CallContext, Error};
 use crate::proc_view::NativeViews;
 use crate::seccomp::{self, Filter, ProfileKey};
@@ -9,7 +10,6 @@ use crate::sys::{self, CgroupProgram};
 use crate::sysinfo;
 use ballast_cgroups::Hierarchy;
 use ballast_cgroups::priority::Level;
-use oci_spec::runtime::LinuxSeccomp;
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, open, openat2, readlinkat};
@@ -97,13 +97,13 @@ impl Runtime {
     }
 
     /// Compiles a profile, or finds it compiled.
-    pub(crate) fn seccomp_filter(&self, profile: &LinuxSeccomp) -> Result<Filter, Error> {
-        let key = ProfileKey::new(profile)?;
+    pub(crate) fn seccomp_filter(&self, profile: &SeccompText) -> Result<Filter, Error> {
+        let key = ProfileKey::of(profile.text());
         let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(filter) = profiles.get(&key) {
             return Ok(filter.clone());
         }
-        let filter = seccomp::compile(profile)?;
+        let filter = seccomp::compile(&profile.parse()?)?;
         if profiles.len() >= CACHED_PROFILES {
             profiles.clear();
         }

@@ -120,7 +120,4 @@ pub enum Error {
         /// Its length.
         instructions: usize,
     },
-    /// The profile could not be written as JSON, from which its key is made.
-    #[error("seccomp: profile has no JSON form")]
-    Key(#[source] serde_json::Error),
 }

@@ -1,6 +1,7 @@
 //! Validate: everything about a container that can be known, and refused, before anything is touched.
 
 use super::CreateRequest;
+use crate::bundle::SeccompText;
 use crate::container::device_program;
 use crate::container::memory_qos::MemoryQosOfContainer;
 use crate::container::priority::PriorityOfContainer;
@@ -36,7 +37,12 @@ pub(super) struct Blueprint<'a> {
 }
 
 impl<'a> Blueprint<'a> {
-    pub(super) fn draw(runtime: &Runtime, spec: &'a Spec, request: &CreateRequest) -> Result<Self, Error> {
+    pub(super) fn draw(
+        runtime: &Runtime,
+        spec: &'a Spec,
+        seccomp: Option<&SeccompText>,
+        request: &CreateRequest,
+    ) -> Result<Self, Error> {
         plan::refuse_unsupported(spec)?;
         let annotations = Annotations::of(spec)?;
         let linux = spec.linux().as_ref().ok_or(PlanError::Missing { field: "linux" })?;
@@ -63,7 +69,7 @@ impl<'a> Blueprint<'a> {
             annotations: spec.annotations().clone().unwrap_or_default(),
         };
         let namespaces = plan_namespaces(spec)?;
-        let seccomp = linux.seccomp().as_ref().map(|profile| runtime.seccomp_filter(profile)).transpose()?;
+        let seccomp = seccomp.map(|profile| runtime.seccomp_filter(profile)).transpose()?;
         Ok(Self {
             sysinfo: plan_sysinfo(&annotations, &namespaces, seccomp.as_ref(), &request.options.proc_view)?,
             cpu_view: plan_cpu_view(&annotations, &request.options.proc_view)?,

@@ -11,7 +11,7 @@ use self::order::Order;
 use super::standing::Standing;
 use super::usage::Usage;
 use super::{Container, remove_cgroup};
-use crate::bundle::read_config;
+use crate::bundle::{Config, read_config};
 use crate::error::{CallContext, Error};
 use crate::hooks::{self, State};
 use crate::plan::PriorityPolicy;
@@ -70,8 +70,8 @@ impl Container {
     /// # Errors
     /// The first thing that went wrong. Nothing of the container is left then, or what is left is attached to the error.
     pub fn create(runtime: &Arc<Runtime>, mut request: CreateRequest) -> Result<(Self, Process), Error> {
-        let spec = read_config(&request.bundle)?;
-        let blueprint = Blueprint::draw(runtime, &spec, &request)?;
+        let Config { spec, seccomp } = read_config(&request.bundle)?;
+        let blueprint = Blueprint::draw(runtime, &spec, seccomp.as_ref(), &request)?;
         let mounts = std::mem::take(&mut request.rootfs);
         let mut made = Made {
             rootfs: MountedRootfs::mount(mounts, &blueprint.rootfs_path, runtime.spawner())?,
