@@ -100,7 +100,7 @@ fn without_own_mounts(files: Selection, spec: &Spec) -> Selection {
         .iter()
         .flatten()
         .map(|mount| normalized(mount.destination()))
-        .filter(|path| !["/", "/proc", "/sys"].iter().any(|place| path == Path::new(place)))
+        .filter(|path| is_below("/proc", path) || is_below("/sys", path))
         .collect();
     let is_covered = |path: &Path| mounts.iter().any(|mount| path.starts_with(mount));
     // The directory of the CPUs is covered as a whole.
@@ -113,6 +113,10 @@ fn without_own_mounts(files: Selection, spec: &Spec) -> Selection {
     let has_own_pressure = mounts.iter().any(|mount| mount.starts_with("/proc/pressure"));
     kept.pressure &= !has_own_pressure;
     kept
+}
+
+fn is_below(directory: &str, path: &Path) -> bool {
+    path.strip_prefix(directory).is_ok_and(|rest| !rest.as_os_str().is_empty())
 }
 
 /// Privileged containers, for which CRI leaves `/sys` writable, and those that see the host's processes manage the host.
