@@ -1,7 +1,7 @@
 //! What Ballast uses of the kernel, tried on the one that runs, for an operator who asks before a pod does. The list is
 //! that of `docs/kernel-features.md`, without what cannot be tried and left as it was. Must not know containers.
 
-use crate::proc_view::FuseMount;
+use crate::proc_view::{FuseMount, Permissions};
 use crate::sys;
 use ballast_cgroups::{Ancestor, Cgroup};
 use rustix::fd::{AsFd, OwnedFd};
@@ -166,7 +166,7 @@ fn device_program() -> Result<(), Errno> {
 }
 
 fn fuse() -> Result<(), Errno> {
-    FuseMount::new().map(drop).map_err(|error| error.errno)
+    FuseMount::new(Permissions::ByMode).map(drop).map_err(|error| error.errno)
 }
 
 fn seccomp_listener() -> Result<(), Errno> {

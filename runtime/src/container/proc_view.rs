@@ -5,8 +5,8 @@ use crate::error::{CallContext, CallError, Error};
 use crate::plan::wire::{CoverPlan, InitPlan, LastingPlan, ProcViewPlan};
 use crate::plan::{ViewPlan, ViewReason};
 use crate::proc_view::{
-    ContainerTexts, Epoch, FuseMount, Mechanism, NativeViews, Origin, Placement, Selection, ShownFile, View,
-    ViewDescription, ViewFile, ViewMounts, ViewTrees,
+    ContainerTexts, Epoch, FuseMount, Mechanism, NativeViews, Origin, Permissions, Placement, Selection,
+    ShownFile, View, ViewDescription, ViewFile, ViewMounts, ViewTrees,
 };
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
@@ -90,8 +90,8 @@ fn mounts(selected: Selection) -> Result<ViewMounts, Error> {
     let has_live = live_files(selected).next().is_some();
     let has_lasting = selected.files().any(ViewFile::is_lasting);
     Ok(ViewMounts {
-        live: has_live.then(FuseMount::new).transpose()?,
-        lasting: has_lasting.then(FuseMount::new).transpose()?,
+        live: has_live.then(|| FuseMount::new(Permissions::ByMode)).transpose()?,
+        lasting: has_lasting.then(|| FuseMount::new(Permissions::Everybody)).transpose()?,
     })
 }
 

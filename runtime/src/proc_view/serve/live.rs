@@ -151,6 +151,11 @@ impl<T: Texts> FileSystem for LiveFiles<T> {
         Ok(())
     }
 
+    /// Granted, and the kernel need not ask again, nor tell when it is closed: names do not change.
+    fn opendir(&self, _: &Context, _node: u64, _flags: u32) -> io::Result<(Option<u64>, OpenOptions)> {
+        Err(Errno::NOSYS.into())
+    }
+
     fn readdir(
         &self,
         _: &Context,

@@ -22,7 +22,7 @@ use fuse_backend_rs::api::filesystem::FileSystem;
 use lasting::LastingFiles;
 pub(crate) use lasting::{CPU_INFO, CPUS};
 use live::LiveFiles;
-pub(crate) use mount::FuseMount;
+pub(crate) use mount::{FuseMount, Permissions};
 use notice::Notices;
 use patience::Patience;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -89,9 +89,10 @@ impl Server {
 
     /// More mounts of the same file systems: of the live files, of the lasting ones.
     pub(crate) fn mount_again(&self) -> Result<(Option<OwnedFd>, Option<OwnedFd>), CallError> {
-        let again =
-            |fuse: &Option<Arc<OwnedFd>>| fuse.as_ref().map(|fuse| mount::mount(fuse.as_fd())).transpose();
-        Ok((again(&self.live)?, again(&self.lasting)?))
+        let again = |fuse: &Option<Arc<OwnedFd>>, permissions| {
+            fuse.as_ref().map(|fuse| mount::mount(fuse.as_fd(), permissions)).transpose()
+        };
+        Ok((again(&self.live, Permissions::ByMode)?, again(&self.lasting, Permissions::Everybody)?))
     }
 }
 

@@ -17,12 +17,21 @@ pub(crate) struct FuseMount {
     pub(crate) tree: OwnedFd,
 }
 
+/// Who may open a file of those that see the file system; it is read-only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Permissions {
+    /// Whom its mode admits. The kernel asks for the directory's own before anything is looked up in it.
+    ByMode,
+    /// Everybody: for files that all have a mode which says so.
+    Everybody,
+}
+
 impl FuseMount {
-    /// Makes one that everybody may read, whatever their user namespace.
-    pub(crate) fn new() -> Result<Self, CallError> {
+    /// Makes one for all users, whatever their user namespace.
+    pub(crate) fn new(permissions: Permissions) -> Result<Self, CallError> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let connection = open("/dev/fuse", flags, Mode::empty()).call("open", || "/dev/fuse".into())?;
-        let tree = mount(connection.as_fd())?;
+        let tree = mount(connection.as_fd(), permissions)?;
         Ok(Self { connection, tree })
     }
 
@@ -34,7 +43,7 @@ impl FuseMount {
 
 /// A detached mount of the file system behind a connection. The first makes it; more of the same need Linux 5.15. Kernels before
 /// 6.15 attach each of them once, and never again after it was taken off.
-pub(super) fn mount(connection: BorrowedFd<'_>) -> Result<OwnedFd, CallError> {
+pub(super) fn mount(connection: BorrowedFd<'_>, permissions: Permissions) -> Result<OwnedFd, CallError> {
     let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC).call("fsopen", || "fuse".into())?;
     // As text: before Linux 6.10 the kernel takes the descriptor in no other form.
     let descriptor = connection.as_raw_fd().to_string();
@@ -49,7 +58,8 @@ pub(super) fn mount(connection: BorrowedFd<'_>) -> Result<OwnedFd, CallError> {
     for (key, value) in settings {
         fsconfig_set_string(&context, key, value).call("fsconfig", || format!("fuse, {key}={value}"))?;
     }
-    for flag in ["allow_other", "default_permissions"] {
+    let by_mode = (permissions == Permissions::ByMode).then_some("default_permissions");
+    for flag in std::iter::once("allow_other").chain(by_mode) {
         fsconfig_set_flag(&context, flag).call("fsconfig", || format!("fuse, {flag}"))?;
     }
     fsconfig_create(&context).call("fsconfig", || "fuse, FSCONFIG_CMD_CREATE".into())?;

@@ -48,7 +48,7 @@ impl Texts for Counting {
 
 /// `None` where there is no FUSE or no right to it.
 pub(super) fn mounted() -> Option<FuseMount> {
-    match FuseMount::new() {
+    match FuseMount::new(Permissions::ByMode) {
         Err(error) if matches!(error.errno, Errno::NOENT | Errno::NODEV | Errno::PERM | Errno::ACCESS) => {
             None
         }
