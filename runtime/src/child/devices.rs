@@ -59,6 +59,7 @@ pub(super) fn make_all(
         }
     }
     umask(inherited);
+    rootfs.done_with(dev);
     Ok(())
 }
 

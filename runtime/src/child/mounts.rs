@@ -26,11 +26,17 @@ fn mount_one(rootfs: &Rootfs<'_>, plan: &MountPlan, context: &Context<'_>) -> Re
             let kind = if *directory { MountPoint::Directory } else { MountPoint::File };
             let target =
                 rootfs.mount_point(&plan.destination, kind).step(|| describe("find or make", plan))?;
-            let is_directory = file_type(&target).step(|| describe("examine", plan))? == FileType::Directory;
-            if is_directory != *directory {
-                return Err(mismatch(plan, *directory));
+            if let Err(errno) = attach(context.descriptor(*tree)?, &target) {
+                // The kernel refuses a file on a directory and the other way round, but does not say that this is why.
+                let is_directory =
+                    file_type(&target).step(|| describe("examine", plan))? == FileType::Directory;
+                return Err(if is_directory == *directory {
+                    StepError::of(errno, describe("attach", plan))
+                } else {
+                    mismatch(plan, *directory)
+                });
             }
-            attach(context.descriptor(*tree)?, &target).step(|| describe("attach", plan))?;
+            rootfs.done_with(target);
         }
         MountSource::Filesystem { kind, source, flags, data, refuse_symlinks, copy_up } => {
             let target = if *refuse_symlinks {
@@ -46,12 +52,14 @@ fn mount_one(rootfs: &Rootfs<'_>, plan: &MountPlan, context: &Context<'_>) -> Re
             if *copy_up {
                 copy_up_into(rootfs, plan, &target)?;
             }
+            rootfs.done_with(target);
         }
         MountSource::Cgroup { flags, data } => {
             let target = rootfs
                 .mount_point(&plan.destination, MountPoint::Directory)
                 .step(|| describe("find or make", plan))?;
             mount_cgroup(&target, *flags, data).step(|| describe("mount cgroup2 on", plan))?;
+            rootfs.done_with(target);
         }
     }
     set_attributes(rootfs, plan)

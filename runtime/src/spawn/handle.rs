@@ -85,6 +85,15 @@ impl<'lender> Descriptors<'lender> {
     }
 }
 
+impl Drop for Descriptors<'_> {
+    fn drop(&mut self) {
+        sys::close_together(self.0.drain(..).filter_map(|carried| match carried {
+            Carried::Given(descriptor) => Some(descriptor),
+            Carried::Lent(_) => None,
+        }));
+    }
+}
+
 impl AsFd for Carried<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {

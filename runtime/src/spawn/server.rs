@@ -47,7 +47,11 @@ fn serve_requests(channel: &Channel, host: &Host) -> i32 {
             Request::Spawn { plan, cgroup } => {
                 let mut descriptors = descriptors;
                 let control = RefCell::new(descriptors.pop().map(Channel::from_descriptor));
-                Spawn { host, channel, descriptors, control, cgroup }.answer(plan)
+                let spawn = Spawn { host, channel, descriptors, control, cgroup };
+                let answered = spawn.answer(plan);
+                let control = spawn.control.into_inner().map(Channel::into_descriptor);
+                sys::close_together(spawn.descriptors.into_iter().chain(control));
+                answered
             }
             Request::Hold => match hold(descriptors) {
                 Ok((pid, pidfd)) => channel.send(&Reply::Spawned { pid }, &[pidfd.as_fd()]),

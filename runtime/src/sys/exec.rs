@@ -1,7 +1,7 @@
 //! The last steps of a process that becomes the container's program.
 
 use super::checked;
-use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use rustix::io::Errno;
 use smallvec::SmallVec;
 use std::ffi::{CStr, CString};
@@ -31,6 +31,19 @@ pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     checked(result).map(drop)
 }
 
+/// Closes descriptors with as few calls as their numbers allow: those that were received together follow each other.
+pub(crate) fn close_together(descriptors: impl IntoIterator<Item = OwnedFd>) {
+    let mut numbers: Vec<_> =
+        descriptors.into_iter().map(|owned| owned.into_raw_fd().unsigned_abs()).collect();
+    numbers.sort_unstable();
+    for run in numbers.chunk_by(|one, next| one + 1 == *next) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            // SAFETY: every number from the first to the last is of a descriptor that was owned here until now.
+            unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0) };
+        }
+    }
+}
+
 /// Closes every descriptor of the calling process but the standard streams and `kept`. For a process that was just forked
 /// and never returns to code that owns one of the closed ones.
 pub(crate) fn close_all_but(kept: OwnedFd) -> OwnedFd {
@@ -43,4 +56,37 @@ pub(crate) fn close_all_but(kept: OwnedFd) -> OwnedFd {
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::{FdFlags, fcntl_getfd};
+
+    /// Whether a pipe's writer has a reader.
+    fn is_read(writer: &OwnedFd) -> bool {
+        rustix::io::write(writer, b"x").is_ok()
+    }
+
+    #[test]
+    fn what_is_closed_together_is_closed_and_nothing_between() {
+        let pipes: Vec<_> = (0..20).map(|_| rustix::pipe::pipe().unwrap()).collect();
+        let (mut given, mut kept, mut writers) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (reader, writer)) in pipes.into_iter().enumerate() {
+            if index % 5 == 2 {
+                kept.push(reader)
+            } else {
+                given.push(reader)
+            }
+            writers.push(writer);
+        }
+        // Not in order, as descriptors that were lent in between are.
+        given.reverse();
+        close_together(given);
+        for (index, writer) in writers.iter().enumerate() {
+            assert_eq!(is_read(writer), index % 5 == 2, "pipe {index}");
+        }
+        assert!(kept.iter().all(|reader| fcntl_getfd(reader).is_ok_and(|flags| flags == FdFlags::empty())));
+        close_together(Vec::new());
+    }
 }
