@@ -13,7 +13,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
 use rustix::path::{Arg, DecInt};
-use rustix::process::{Gid, Uid, chdir, getcwd, setsid, umask};
+use rustix::process::{DumpableBehavior, Gid, Uid, chdir, getcwd, set_dumpable_behavior, setsid, umask};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, CpuSet, configure_capability_in_ambient_set,
     remove_capability_from_bounding_set, sched_setaffinity, set_capabilities, set_keep_capabilities,
@@ -196,6 +196,10 @@ fn become_user(plan: &ProcessPlan) -> Result<(), StepError> {
     set_thread_res_uid(uid, uid, uid).step(|| format!("setuid {}", plan.uid))?;
     if leaves_root {
         set_keep_capabilities(false).step(|| "stop keeping capabilities".into())?;
+    }
+    if leaves_root || !gid.is_root() {
+        // With new credentials comes what `fs.suid_dumpable` says; 1 would open the process to the container.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).step(|| "stay non-dumpable".into())?;
     }
     Ok(())
 }

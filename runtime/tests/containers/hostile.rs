@@ -19,6 +19,10 @@ pub const TESTS: &[(&str, Test)] = &[
         "shim_spawner_and_a_process_that_joins_a_container_cannot_be_looked_into_from_there_cve_2016_9962",
         joining,
     ),
+    (
+        "a_process_that_joins_as_another_user_cannot_be_looked_into_where_the_node_dumps_such_processes",
+        joining_as_a_user,
+    ),
 ];
 
 fn proc_symlink(runtime: &Arc<Runtime>) {
@@ -133,6 +137,35 @@ const LOOK_INTO: &str = r#"
 "#;
 
 fn joining(runtime: &Arc<Runtime>) {
+    nobody_looks_into_what_joins_as(runtime, 0);
+}
+
+fn joining_as_a_user(runtime: &Arc<Runtime>) {
+    let _dumped = Sysctl::set("/proc/sys/fs/suid_dumpable", "1");
+    nobody_looks_into_what_joins_as(runtime, 1000);
+}
+
+/// A setting of the whole machine; what it was comes back at the end.
+struct Sysctl {
+    path: &'static str,
+    before: String,
+}
+
+impl Sysctl {
+    fn set(path: &'static str, value: &str) -> Self {
+        let before = std::fs::read_to_string(path).unwrap();
+        std::fs::write(path, value).unwrap();
+        Self { path, before }
+    }
+}
+
+impl Drop for Sysctl {
+    fn drop(&mut self) {
+        std::fs::write(self.path, &self.before).unwrap();
+    }
+}
+
+fn nobody_looks_into_what_joins_as(runtime: &Arc<Runtime>, uid: u32) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("agent");
     let _agent = UnixListener::bind(&path).unwrap();
@@ -153,6 +186,11 @@ fn joining(runtime: &Arc<Runtime>) {
     let confined = |arguments: Vec<String>| {
         let mut process = bundle.config["process"].clone();
         process["args"] = json!(arguments);
+        process["user"] = json!({"uid": uid, "gid": uid});
+        if uid != 0 {
+            // With any that `execve` takes away it would be out of reach of what has been executed.
+            process["capabilities"] = json!({});
+        }
         serde_json::from_value(process).unwrap()
     };
     let streams = Streams::new();
@@ -160,6 +198,9 @@ fn joining(runtime: &Arc<Runtime>) {
     while !status_of(arriving.pid()).contains("\nSeccomp:\t2\n") {
         std::thread::yield_now();
     }
+
+    let idle = container.exec(&confined(vec!["sleep".into(), "1000".into()]), Streams::new().io()).unwrap();
+    idle.start().unwrap();
 
     let own = [std::process::id(), runtime.spawner().pid(), arriving.pid()];
     let look_into = |pids: &[u32]| {
@@ -170,8 +211,10 @@ fn joining(runtime: &Arc<Runtime>) {
         attacker.start().unwrap();
         streams.wait(&attacker)
     };
-    let (outcome, of_its_own) = (look_into(&own), look_into(&[init.pid()]));
+    let (outcome, of_its_own) = (look_into(&own), look_into(&[idle.pid()]));
     assert_eq!((&*outcome.stdout, &*outcome.stderr), ("", ""), "shim, spawner and exec are {own:?}");
+    idle.signal(9).unwrap();
+    wait(&idle);
     // What the attacker tries is what can be done to a process with its own rights.
     assert!(
         of_its_own.stdout.contains("program") && of_its_own.stdout.contains("descriptors"),
