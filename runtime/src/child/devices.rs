@@ -59,7 +59,6 @@ pub(super) fn make_all(
         }
     }
     umask(inherited);
-    rootfs.done_with(dev);
     Ok(())
 }
 

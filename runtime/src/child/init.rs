@@ -32,7 +32,6 @@ fn recipe(plan: &InitPlan, context: &Context<'_>, control: &Control) -> Result<N
     if let Some(view) = &plan.proc_view {
         proc_view::place(&rootfs, view, context)?;
     }
-    rootfs.close_spent();
     // Runtime hooks see the finished mounts by this process's pid; the container's own run where the host is still `/`.
     if plan.hooks.wait_for_runtime {
         control.rendezvous(&ChildMessage::RootfsMounted, &[])?;
@@ -54,7 +53,6 @@ fn recipe(plan: &InitPlan, context: &Context<'_>, control: &Control) -> Result<N
     protect::mask(&rootfs, &plan.masked_paths)?;
     // The host's files are gone after this line.
     rootfs.become_root(&plan.rootfs)?;
-    drop(rootfs);
 
     identity::enter_working_directory(&plan.process)?;
     identity::assume(&plan.process, context)?;

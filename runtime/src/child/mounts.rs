@@ -36,7 +36,6 @@ fn mount_one(rootfs: &Rootfs<'_>, plan: &MountPlan, context: &Context<'_>) -> Re
                     mismatch(plan, *directory)
                 });
             }
-            rootfs.done_with(target);
         }
         MountSource::Filesystem { kind, source, flags, data, refuse_symlinks, copy_up } => {
             let target = if *refuse_symlinks {
@@ -52,14 +51,12 @@ fn mount_one(rootfs: &Rootfs<'_>, plan: &MountPlan, context: &Context<'_>) -> Re
             if *copy_up {
                 copy_up_into(rootfs, plan, &target)?;
             }
-            rootfs.done_with(target);
         }
         MountSource::Cgroup { flags, data } => {
             let target = rootfs
                 .mount_point(&plan.destination, MountPoint::Directory)
                 .step(|| describe("find or make", plan))?;
             mount_cgroup(&target, *flags, data).step(|| describe("mount cgroup2 on", plan))?;
-            rootfs.done_with(target);
         }
     }
     set_attributes(rootfs, plan)

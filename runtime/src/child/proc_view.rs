@@ -41,10 +41,7 @@ pub(super) fn place(
     plan: &ProcViewPlan,
     context: &Context<'_>,
 ) -> Result<(), StepError> {
-    let pieces = Pieces::take(rootfs, plan, context)?;
-    pieces.cover(rootfs, |_, _| Ok(true))?;
-    pieces.into_trees().for_each(|tree| rootfs.done_with(tree));
-    Ok(())
+    Pieces::take(rootfs, plan, context)?.cover(rootfs, |_, _| Ok(true)).map(drop)
 }
 
 /// A view, each of its files a tree of its own.
@@ -101,15 +98,6 @@ impl<'a> Pieces<'a> {
         Ok(pieces)
     }
 
-    /// The trees that were taken.
-    fn into_trees(self) -> impl Iterator<Item = OwnedFd> {
-        let of_procfs = self.of_procfs.into_iter().filter_map(|(_, tree)| match tree {
-            Tree::Taken(tree) => Some(tree),
-            Tree::Given(_) => None,
-        });
-        of_procfs.chain(self.cpus)
-    }
-
     /// Covers what the kernel has and `may_cover` admits, of a directory and a name in it. Returns the paths.
     pub(super) fn cover(
         &self,
@@ -123,14 +111,12 @@ impl<'a> Pieces<'a> {
                     covered.push(format!("/proc/{name}"));
                 }
             }
-            rootfs.done_with(procfs);
         }
         if let Some(cpus) = &self.cpus
             && let Some(directory) = SYSFS_CPUS.open(rootfs)?
         {
             attach(cpus, &directory).step(|| format!("cover {}", text(SYSFS_CPUS.path)))?;
             covered.push(text(SYSFS_CPUS.path).into_owned());
-            rootfs.done_with(directory);
         }
         Ok(covered)
     }

@@ -41,9 +41,7 @@ pub(super) fn make_readonly(rootfs: &Rootfs<'_>, paths: &[CString]) -> Result<()
             let Some(target) = open_if_present(rootfs, path)? else { return Ok(()) };
             let tree = clone_of(&target, OpenTreeFlags::AT_RECURSIVE)?;
             mount_setattr(tree.as_fd(), MountAttributes::READ_ONLY, None, true)?;
-            attach(&tree, &target)?;
-            [tree, target].into_iter().for_each(|descriptor| rootfs.done_with(descriptor));
-            Ok(())
+            attach(&tree, &target)
         };
         protect().step(|| format!("make {} read-only", path.to_string_lossy()))?;
     }
@@ -57,11 +55,9 @@ pub(super) fn mask(rootfs: &Rootfs<'_>, paths: &[CString]) -> Result<(), StepErr
         let mut cover = || -> Result<(), Errno> {
             let Some(target) = open_if_present(rootfs, path)? else { return Ok(()) };
             match file_type(&target)? {
-                FileType::Directory => covers.cover_directory(&target, rootfs, path)?,
-                _ => covers.cover_file(&target, rootfs)?,
+                FileType::Directory => covers.cover_directory(&target, rootfs, path),
+                _ => covers.cover_file(&target),
             }
-            rootfs.done_with(target);
-            Ok(())
         };
         cover().step(|| format!("mask {}", path.to_string_lossy()))?;
     }
@@ -77,14 +73,12 @@ struct Covers {
 }
 
 impl Covers {
-    fn cover_file(&mut self, target: &OwnedFd, rootfs: &Rootfs<'_>) -> Result<(), Errno> {
+    fn cover_file(&mut self, target: &OwnedFd) -> Result<(), Errno> {
         let null = match self.null.take() {
             Some(null) => null,
             None => open_host_null()?,
         };
-        let tree = clone_of(&null, OpenTreeFlags::empty())?;
-        attach(&tree, target)?;
-        rootfs.done_with(tree);
+        attach(clone_of(&null, OpenTreeFlags::empty())?, target)?;
         self.null = Some(null);
         Ok(())
     }

@@ -7,13 +7,12 @@
 use super::Context;
 use crate::error::{StepContext, StepError};
 use crate::plan::{normalized, wire::RootfsPlan};
-use crate::sys::{self, MountAttributes, mount_setattr};
+use crate::sys::{MountAttributes, mount_setattr};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2, readlinkat};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount};
 use rustix::process::{fchdir, pivot_root};
-use std::cell::RefCell;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -26,17 +25,6 @@ const MAXIMUM_SYMLINKS: usize = 40;
 /// The attached, not yet entered root.
 pub(super) struct Rootfs<'a> {
     tree: BorrowedFd<'a>,
-    /// Descriptors that nobody needs any more. Each was opened soon after the one before, so that few calls close them.
-    spent: RefCell<Vec<OwnedFd>>,
-}
-
-/// So many are kept at most, as a process may have few.
-const SPENT_MAX: usize = 64;
-
-impl Drop for Rootfs<'_> {
-    fn drop(&mut self) {
-        self.close_spent();
-    }
 }
 
 /// What a mount point has to be.
@@ -55,29 +43,16 @@ impl<'a> Rootfs<'a> {
         let tree = context.descriptor(plan.tree)?;
         move_mount(tree, c"", CWD, plan.path.as_c_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .step(|| format!("attach the root file system at {}", plan.path.to_string_lossy()))?;
-        Ok(Self::entered(tree))
+        Ok(Self { tree })
     }
 
     /// The root of a mount namespace that has one.
     pub(super) fn entered(root: BorrowedFd<'a>) -> Self {
-        Self { tree: root, spent: RefCell::default() }
+        Self { tree: root }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.tree
-    }
-
-    /// Takes what is not needed any more.
-    pub(super) fn done_with(&self, descriptor: OwnedFd) {
-        self.spent.borrow_mut().push(descriptor);
-        if self.spent.borrow().len() >= SPENT_MAX {
-            self.close_spent();
-        }
-    }
-
-    /// Closes what is not needed any more. An open mount point cannot be unmounted.
-    pub(super) fn close_spent(&self) {
-        sys::close_together(self.spent.borrow_mut().drain(..));
     }
 
     /// Opens a path as the container would see it.
@@ -123,12 +98,7 @@ impl<'a> Rootfs<'a> {
         };
         match made {
             // Just made under a descriptor that we hold; a link in its place would be somebody's swap.
-            Ok(()) => {
-                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let made = openat(&parent, name, flags, Mode::empty());
-                self.done_with(parent);
-                made
-            }
+            Ok(()) => openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()),
             Err(Errno::EXIST) if symlinks_left > 0 => {
                 let target = readlinkat(&parent, name, Vec::new()).map_err(|_| Errno::NOENT)?;
                 let target: PathBuf = parent_path.join(Path::new(as_os_str(&target)));
