@@ -19,7 +19,9 @@ pub(super) enum Budget {
 /// The goal for `what`, if there is one.
 pub(super) fn for_quantity(what: &str, unit: Unit) -> Option<Budget> {
     match (what, unit) {
-        ("StartContainer" | "ExecSync", Unit::Nanoseconds) => Some(Budget::OfCrun(0.35)),
+        ("StartContainer" | "StartContainer without limits" | "ExecSync", Unit::Nanoseconds) => {
+            Some(Budget::OfCrun(0.35))
+        }
         ("RunPodSandbox", Unit::Nanoseconds) => Some(Budget::OfCrun(0.75)),
         ("CPU of a pod's life", Unit::Nanoseconds) => Some(Budget::OfRunc(0.5)),
         // Not the log's: that is as fast as containerd writes it, whoever brings it.

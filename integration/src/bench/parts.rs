@@ -60,6 +60,11 @@ pub(super) fn of(measurement: &Measurement) -> Vec<Part> {
     );
     fill.numbers.push(("-pods", pods.iter().map(u32::to_string).collect::<Vec<_>>().join(",")));
     let life = part(format!("lives of a pod, {iterations} rounds"), "life", &[("-rounds", *iterations)]);
+    let unlimited = part(
+        format!("containers without limits, {iterations} rounds"),
+        "unlimited",
+        &[("-rounds", *iterations)],
+    );
     let stats = part(
         "statistics of shims".to_owned(),
         "stats",
@@ -73,7 +78,7 @@ pub(super) fn of(measurement: &Measurement) -> Vec<Part> {
         let name = format!("{name}, {mebibytes} MiB");
         part(name, kind, &[("-rounds", LOG_ROUNDS), ("-mebibytes", *mebibytes)])
     });
-    [life, fill, stats].into_iter().chain(crowds).chain(logs).collect()
+    [life, unlimited, fill, stats].into_iter().chain(crowds).chain(logs).collect()
 }
 
 /// Measures each part as a step of its own.

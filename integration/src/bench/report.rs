@@ -17,7 +17,7 @@ use super::samples::{Quantity, Quartiles, Samples, Side, Unit};
 use crate::node::Node;
 
 /// What is measured once in each round.
-const PER_ROUND: [&str; 9] = [
+const PER_ROUND: [&str; 10] = [
     "RunPodSandbox",
     "CreateContainer",
     "StartContainer",
@@ -27,6 +27,7 @@ const PER_ROUND: [&str; 9] = [
     "RemoveContainer",
     "Stop+RemovePodSandbox",
     "CPU of a pod's life",
+    "StartContainer without limits",
 ];
 
 /// A middle half that spreads over more than this share of the median is worth a word.

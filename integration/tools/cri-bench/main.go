@@ -37,12 +37,13 @@ type options struct {
 
 // parts are what can be measured, by the name that the command line has for it.
 var parts = map[string]func(*bench, context.Context, options) error{
-	"life":   (*bench).latencies,
-	"pods":   (*bench).fill,
-	"stats":  (*bench).statistics,
-	"crowd":  (*bench).crowds,
-	"log":    (*bench).logs,
-	"output": (*bench).outputs,
+	"life":      (*bench).latencies,
+	"unlimited": (*bench).unlimited,
+	"pods":      (*bench).fill,
+	"stats":     (*bench).statistics,
+	"crowd":     (*bench).crowds,
+	"log":       (*bench).logs,
+	"output":    (*bench).outputs,
 }
 
 // measurement is one line of output. Unit is "ns", "B", "B/s", "%" or "1".
@@ -98,14 +99,14 @@ func parse(arguments []string) (func(*bench, context.Context, options) error, op
 	flags.StringVar(&parsed.socket, "socket", "/run/containerd/containerd.sock", "containerd's `path`")
 	flags.StringVar(&parsed.image, "image", "", "the containers' image `reference`")
 	flags.StringVar(&handlers, "handlers", "", "runtime handlers, separated by commas")
-	flags.IntVar(&parsed.rounds, "rounds", 1, "rounds of life, stats, log and output")
+	flags.IntVar(&parsed.rounds, "rounds", 1, "rounds of life, unlimited, stats, log and output")
 	flags.StringVar(&pods, "pods", "1", "when the pods of `pods` are measured, rising")
 	flags.IntVar(&parsed.count, "count", 1, "pods that are started by pods and crowd, and of each handler by stats")
 	flags.IntVar(&parsed.width, "width", 1, "how many of them at a time by crowd")
 	flags.IntVar(&parsed.seconds, "seconds", 1, "seconds of asking for statistics in pods and, each time, in stats")
 	flags.IntVar(&parsed.mebibytes, "mebibytes", 1, "what a container writes in log and output")
 	if len(arguments) == 0 || parts[arguments[0]] == nil {
-		return nil, parsed, errors.New("the first argument is life, pods, stats, crowd, log or output")
+		return nil, parsed, errors.New("the first argument is life, unlimited, pods, stats, crowd, log or output")
 	}
 	if err := flags.Parse(arguments[1:]); err != nil {
 		return nil, parsed, err

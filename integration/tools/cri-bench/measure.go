@@ -6,9 +6,34 @@ import (
 	"time"
 )
 
-// latencies walks one pod of each handler through its life in every round. The first round warms up and is not
-// reported. Which handler begins changes with the round: nobody always follows the same one.
+// latencies walks one pod of each handler through its life in every round.
 func (b *bench) latencies(ctx context.Context, options options) error {
+	return b.inTurns(options, func(handler string, record recorder) error { return b.life(ctx, handler, record) })
+}
+
+// unlimited starts a container without a limit in every round. Ballast gives those with one a view of /proc, which no other runtime
+// does: here all do the same.
+func (b *bench) unlimited(ctx context.Context, options options) error {
+	return b.inTurns(options, func(handler string, record recorder) error {
+		container := b.container()
+		container.Linux.Resources.MemoryLimitInBytes = 0
+		pod, err := b.create(ctx, handler, container, discard)
+		if err != nil {
+			return err
+		}
+		err = b.startContainer(ctx, pod, func(what string, took time.Duration) error {
+			return record(what+" without limits", took)
+		})
+		if err != nil {
+			return err
+		}
+		return b.end(ctx, pod, discard)
+	})
+}
+
+// inTurns measures each handler once in every round. The first round warms up and is not reported. Which handler begins
+// changes with the round: nobody always follows the same one.
+func (b *bench) inTurns(options options, measure func(handler string, record recorder) error) error {
 	handlers := options.handlers
 	for round := range options.rounds + 1 {
 		for turn := range handlers {
@@ -17,7 +42,7 @@ func (b *bench) latencies(ctx context.Context, options options) error {
 			if round > 0 {
 				record = b.recorder(handler)
 			}
-			if err := b.life(ctx, handler, record); err != nil {
+			if err := measure(handler, record); err != nil {
 				return fmt.Errorf("%s, round %d: %w", handler, round, err)
 			}
 		}
