@@ -27,7 +27,8 @@ func (b *bench) unlimited(ctx context.Context, options options) error {
 		if err != nil {
 			return err
 		}
-		return b.end(ctx, pod, discard)
+		// Its process may not listen to SIGTERM yet, and stopping it is measured elsewhere.
+		return b.remove(ctx, pod.id)
 	})
 }
 
