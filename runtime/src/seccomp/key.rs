@@ -2,7 +2,8 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-/// Equal for equal texts, and for unequal ones with a chance of 2^-128. Stable within one build of the program only.
+/// Equal for equal texts, and for unequal ones with a chance of 2^-128. That holds for texts that nobody chose to be equal: the
+/// hash has no secret, and profiles are the node's, never a container's. Stable within one build of the program only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProfileKey([u64; 2]);
 

@@ -39,8 +39,19 @@ pub(crate) fn close_together(descriptors: impl IntoIterator<Item = OwnedFd>) {
     for run in numbers.chunk_by(|one, next| one + 1 == *next) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
             // SAFETY: every number from the first to the last is of a descriptor that was owned here until now.
-            unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0) };
+            let result = unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0) };
+            if checked(result).is_err() {
+                close_each(run);
+            }
         }
+    }
+}
+
+/// Closes descriptors that nobody owns any more, where the kernel, or a filter around this process, has no `close_range(2)`.
+fn close_each(numbers: &[u32]) {
+    for number in numbers {
+        // SAFETY: by the contract above the number is of an open descriptor, and no one else will use or close it.
+        unsafe { libc::syscall(libc::SYS_close, *number) };
     }
 }
 
@@ -66,6 +77,13 @@ mod tests {
     /// Whether a pipe's writer has a reader.
     fn is_read(writer: &OwnedFd) -> bool {
         rustix::io::write(writer, b"x").is_ok()
+    }
+
+    #[test]
+    fn without_close_range_each_is_closed() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        close_each(&[reader.into_raw_fd().unsigned_abs()]);
+        assert!(!is_read(&writer));
     }
 
     #[test]

@@ -19,11 +19,16 @@ pub const TESTS: &[(&str, Test)] = &[
         "shim_spawner_and_a_process_that_joins_a_container_cannot_be_looked_into_from_there_cve_2016_9962",
         joining,
     ),
-    (
-        "a_process_that_joins_as_another_user_cannot_be_looked_into_where_the_node_dumps_such_processes",
-        joining_as_a_user,
-    ),
 ];
+
+/// Those that need a setting of the whole machine.
+pub const TESTS_WITH_SETTINGS: &[crate::ConditionalTest] = &[(
+    "a_process_that_joins_as_another_user_cannot_be_looked_into_where_the_node_dumps_such_processes",
+    joining_as_a_user,
+    || Sysctl::obstacle(SUID_DUMPABLE),
+)];
+
+const SUID_DUMPABLE: &str = "/proc/sys/fs/suid_dumpable";
 
 fn proc_symlink(runtime: &Arc<Runtime>) {
     for place in ["proc", "sys"] {
@@ -141,7 +146,7 @@ fn joining(runtime: &Arc<Runtime>) {
 }
 
 fn joining_as_a_user(runtime: &Arc<Runtime>) {
-    let _dumped = Sysctl::set("/proc/sys/fs/suid_dumpable", "1");
+    let _dumped = Sysctl::set(SUID_DUMPABLE, "1");
     nobody_looks_into_what_joins_as(runtime, 1000);
 }
 
@@ -152,6 +157,12 @@ struct Sysctl {
 }
 
 impl Sysctl {
+    /// Why it cannot be set here.
+    fn obstacle(path: &str) -> Option<String> {
+        let opened = std::fs::OpenOptions::new().write(true).open(path);
+        opened.err().map(|error| format!("{path} cannot be written: {error}"))
+    }
+
     fn set(path: &'static str, value: &str) -> Self {
         let before = std::fs::read_to_string(path).unwrap();
         std::fs::write(path, value).unwrap();

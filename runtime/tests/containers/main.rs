@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     ]
     .concat();
     let tests = tests.into_iter().map(|(name, test)| -> ConditionalTest { (name, test, || None) });
-    let conditional = [core_scheduling::TESTS, pressure::TESTS].concat();
+    let conditional = [core_scheduling::TESTS, hostile::TESTS_WITH_SETTINGS, pressure::TESTS].concat();
     let trials = tests
         .chain(conditional)
         .map(|(name, test, obstacle)| {
