@@ -40,13 +40,16 @@ pub(super) fn make_all(
                         return make_node(dev.as_fd(), name, *mode, *number, *owner);
                     }
                     let directory = rootfs.mount_point(&directory, MountPoint::Directory)?;
-                    make_node(directory.as_fd(), name, *mode, *number, *owner)
+                    make_node(directory.as_fd(), name, *mode, *number, *owner)?;
+                    rootfs.done_with(directory);
                 }
                 DeviceNode::Bind { tree } => {
                     let target = rootfs.mount_point(&device.path, MountPoint::File)?;
-                    attach(context.descriptor(*tree).map_err(|_| Errno::BADF)?, &target)
+                    attach(context.descriptor(*tree).map_err(|_| Errno::BADF)?, &target)?;
+                    rootfs.done_with(target);
                 }
             }
+            Ok(())
         };
         make().step(|| format!("make the device {}", device.path.to_string_lossy()))?;
     }
@@ -59,6 +62,7 @@ pub(super) fn make_all(
         }
     }
     umask(inherited);
+    rootfs.done_with(dev);
     Ok(())
 }
 

@@ -30,6 +30,7 @@ const DEFAULT_UMASK: u32 = 0o022;
 /// each page that it touches.
 const SHORT_PATH_BYTES: usize = 256;
 const SHORT_LIST: usize = 32;
+const SHORT_PASSWD_BYTES: usize = 2048;
 
 /// A session and a session keyring of its own, so that neither terminal signals nor keys of the shim's reach it.
 pub(super) fn new_session(plan: &ProcessPlan) -> Result<(), StepError> {
@@ -285,19 +286,24 @@ fn load_filter(filter: &Filter) -> Result<Option<OwnedFd>, StepError> {
 }
 
 /// The home directory that the image's `/etc/passwd` names for a user; programs expect `HOME` to be set.
+// Its buffer is not to be a part of others' stack.
+#[inline(never)]
 pub(super) fn home_directory(uid: u32) -> Option<Vec<u8>> {
     const MAXIMUM_BYTES: usize = 1 << 20;
     const PASSWD: &CStr = c"/etc/passwd";
     // Not blocking: the image may have a FIFO there.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = rustix::fs::open(PASSWD, flags, Mode::empty()).ok()?;
-    let mut content = vec![0; MAXIMUM_BYTES];
+    let mut content = SmallVec::<[u8; SHORT_PASSWD_BYTES]>::from_elem(0, SHORT_PASSWD_BYTES);
     let mut length = 0;
     while let Ok(read) = rustix::io::read(&file, &mut content[length..]) {
         if read == 0 {
             break;
         }
         length += read;
+        if length == content.len() {
+            content.resize(MAXIMUM_BYTES, 0);
+        }
     }
     let uid = uid.to_string();
     content[..length].split(|byte| *byte == b'\n').find_map(|line| {

@@ -36,6 +36,7 @@ fn mount_one(rootfs: &Rootfs<'_>, plan: &MountPlan, context: &Context<'_>) -> Re
                     mismatch(plan, *directory)
                 });
             }
+            rootfs.done_with(target);
         }
         MountSource::Filesystem { kind, source, flags, data, refuse_symlinks, copy_up } => {
             let target = if *refuse_symlinks {
@@ -51,12 +52,14 @@ fn mount_one(rootfs: &Rootfs<'_>, plan: &MountPlan, context: &Context<'_>) -> Re
             if *copy_up {
                 copy_up_into(rootfs, plan, &target)?;
             }
+            rootfs.done_with(target);
         }
         MountSource::Cgroup { flags, data } => {
             let target = rootfs
                 .mount_point(&plan.destination, MountPoint::Directory)
                 .step(|| describe("find or make", plan))?;
             mount_cgroup(&target, *flags, data).step(|| describe("mount cgroup2 on", plan))?;
+            rootfs.done_with(target);
         }
     }
     set_attributes(rootfs, plan)
@@ -84,7 +87,11 @@ fn target_without_symlinks(rootfs: &Rootfs<'_>, plan: &MountPlan) -> Result<Owne
     };
     match open() {
         Err(Errno::NOENT) => {
-            rootfs.mount_point(&plan.destination, MountPoint::Directory).step(|| describe("make", plan))?;
+            // A link in its way, dangling perhaps, is followed here and refused below.
+            let made = rootfs
+                .make_mount_point(&plan.destination, MountPoint::Directory)
+                .step(|| describe("make", plan))?;
+            rootfs.done_with(made);
             open().map_err(refusal)
         }
         result => result.map_err(refusal),
@@ -131,6 +138,7 @@ fn set_attributes(rootfs: &Rootfs<'_>, plan: &MountPlan) -> Result<(), StepError
                 .step(|| describe("set the attributes of", plan))?;
         }
     }
+    rootfs.done_with(mounted);
     Ok(())
 }
 

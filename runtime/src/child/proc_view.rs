@@ -41,7 +41,10 @@ pub(super) fn place(
     plan: &ProcViewPlan,
     context: &Context<'_>,
 ) -> Result<(), StepError> {
-    Pieces::take(rootfs, plan, context)?.cover(rootfs, |_, _| Ok(true)).map(drop)
+    let pieces = Pieces::take(rootfs, plan, context)?;
+    pieces.cover(rootfs, |_, _| Ok(true))?;
+    pieces.be_done_with(rootfs);
+    Ok(())
 }
 
 /// A view, each of its files a tree of its own.
@@ -76,7 +79,8 @@ impl<'a> Pieces<'a> {
         let mut pieces = Self { of_procfs: Vec::new(), cpus: None };
         if let Some((view, shown)) = &plan.live {
             let names = shown.iter().map(|file| file.name());
-            let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), look_all_up)?;
+            let prepare = |view: BorrowedFd<'_>| look_all_up(rootfs, view);
+            let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), prepare)?;
             pieces.of_procfs.extend(names.zip(trees.into_iter().map(Tree::Taken)));
         }
         if let Some((view, shown)) = &plan.lasting {
@@ -111,14 +115,24 @@ impl<'a> Pieces<'a> {
                     covered.push(format!("/proc/{name}"));
                 }
             }
+            rootfs.done_with(procfs);
         }
         if let Some(cpus) = &self.cpus
             && let Some(directory) = SYSFS_CPUS.open(rootfs)?
         {
             attach(cpus, &directory).step(|| format!("cover {}", text(SYSFS_CPUS.path)))?;
             covered.push(text(SYSFS_CPUS.path).into_owned());
+            rootfs.done_with(directory);
         }
         Ok(covered)
+    }
+
+    fn be_done_with(self, rootfs: &Rootfs<'_>) {
+        let taken = self.of_procfs.into_iter().filter_map(|(_, tree)| match tree {
+            Tree::Taken(tree) => Some(tree),
+            Tree::Given(_) => None,
+        });
+        taken.chain(self.cpus).for_each(|tree| rootfs.done_with(tree));
     }
 }
 
@@ -157,11 +171,13 @@ fn while_attached<T>(
 }
 
 /// Lists the directory, which tells the kernel of all its files in two requests instead of one for each.
-fn look_all_up(view: BorrowedFd<'_>) -> Result<(), Errno> {
+fn look_all_up(rootfs: &Rootfs<'_>, view: BorrowedFd<'_>) -> Result<(), Errno> {
     let directory = openat(view, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut buffer = Vec::<u8>::with_capacity(4096);
     // One call gets as much as the server puts into one answer; the rest would be looked up by name.
-    RawDir::new(directory, buffer.spare_capacity_mut()).next().map_or(Ok(()), |entry| entry.map(drop))
+    RawDir::new(&directory, buffer.spare_capacity_mut()).next().map_or(Ok(()), |entry| entry.map(drop))?;
+    rootfs.done_with(directory);
+    Ok(())
 }
 
 /// Whether there is something to cover.

@@ -41,7 +41,10 @@ pub(super) fn make_readonly(rootfs: &Rootfs<'_>, paths: &[CString]) -> Result<()
             let Some(target) = open_if_present(rootfs, path)? else { return Ok(()) };
             let tree = clone_of(&target, OpenTreeFlags::AT_RECURSIVE)?;
             mount_setattr(tree.as_fd(), MountAttributes::READ_ONLY, None, true)?;
-            attach(&tree, &target)
+            attach(&tree, &target)?;
+            rootfs.done_with(target);
+            rootfs.done_with(tree);
+            Ok(())
         };
         protect().step(|| format!("make {} read-only", path.to_string_lossy()))?;
     }
@@ -55,12 +58,13 @@ pub(super) fn mask(rootfs: &Rootfs<'_>, paths: &[CString]) -> Result<(), StepErr
         let mut cover = || -> Result<(), Errno> {
             let Some(target) = open_if_present(rootfs, path)? else { return Ok(()) };
             match file_type(&target)? {
-                FileType::Directory => covers.cover_directory(&target, rootfs, path),
-                _ => covers.cover_file(&target),
+                FileType::Directory => covers.cover_directory(target, rootfs),
+                _ => covers.cover_file(target, rootfs),
             }
         };
         cover().step(|| format!("mask {}", path.to_string_lossy()))?;
     }
+    covers.null.into_iter().chain(covers.empty_directory).for_each(|spare| rootfs.done_with(spare));
     Ok(())
 }
 
@@ -68,33 +72,37 @@ pub(super) fn mask(rootfs: &Rootfs<'_>, paths: &[CString]) -> Result<(), StepErr
 #[derive(Default)]
 struct Covers {
     null: Option<OwnedFd>,
-    /// A mount of the one empty tmpfs that all masked directories share.
+    /// The first mount of the one empty tmpfs that all masked directories share.
     empty_directory: Option<OwnedFd>,
 }
 
 impl Covers {
-    fn cover_file(&mut self, target: &OwnedFd) -> Result<(), Errno> {
+    fn cover_file(&mut self, target: OwnedFd, rootfs: &Rootfs<'_>) -> Result<(), Errno> {
         let null = match self.null.take() {
             Some(null) => null,
             None => open_host_null()?,
         };
-        attach(clone_of(&null, OpenTreeFlags::empty())?, target)?;
+        let cover = clone_of(&null, OpenTreeFlags::empty())?;
+        attach(&cover, &target)?;
         self.null = Some(null);
+        rootfs.done_with(target);
+        rootfs.done_with(cover);
         Ok(())
     }
 
-    fn cover_directory(
-        &mut self,
-        target: &OwnedFd,
-        rootfs: &Rootfs<'_>,
-        path: &CString,
-    ) -> Result<(), Errno> {
-        if let Some(mounted) = &self.empty_directory {
-            return attach(clone_of(mounted, OpenTreeFlags::empty())?, target);
+    fn cover_directory(&mut self, target: OwnedFd, rootfs: &Rootfs<'_>) -> Result<(), Errno> {
+        if let Some(first) = &self.empty_directory {
+            let cover = clone_of(first, OpenTreeFlags::empty())?;
+            attach(&cover, &target)?;
+            rootfs.done_with(target);
+            rootfs.done_with(cover);
+            return Ok(());
         }
-        attach(empty_tmpfs()?, target)?;
-        // Clones can be taken of attached mounts only (before Linux 6.15), so keep hold of this one.
-        self.empty_directory = open_if_present(rootfs, path)?;
+        let first = empty_tmpfs()?;
+        attach(&first, &target)?;
+        rootfs.done_with(target);
+        // Kept attached: clones can be taken of attached mounts only (before Linux 6.15).
+        self.empty_directory = Some(first);
         Ok(())
     }
 }

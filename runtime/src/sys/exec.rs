@@ -39,19 +39,68 @@ pub(crate) fn close_together(descriptors: impl IntoIterator<Item = OwnedFd>) {
     for run in numbers.chunk_by(|one, next| one + 1 == *next) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
             // SAFETY: every number from the first to the last is of a descriptor that was owned here until now.
-            let result = unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0) };
-            if checked(result).is_err() {
-                close_each(run);
-            }
+            unsafe { close_from_to(*first, *last) };
         }
     }
 }
 
-/// Closes descriptors that nobody owns any more, where the kernel, or a filter around this process, has no `close_range(2)`.
-fn close_each(numbers: &[u32]) {
-    for number in numbers {
-        // SAFETY: by the contract above the number is of an open descriptor, and no one else will use or close it.
-        unsafe { libc::syscall(libc::SYS_close, *number) };
+/// Descriptors that are not needed any more, closed with one call while their numbers follow each other, as those do that are
+/// opened while none is closed. Keeps the first and the last number, and so takes no memory.
+#[derive(Debug, Default)]
+pub(crate) struct DescriptorRun(Option<(u32, u32)>);
+
+impl DescriptorRun {
+    /// So many wait at most: a process may not have many more.
+    const LENGTH_MAX: u32 = 64;
+
+    /// Takes one more; closes the others if its number does not follow theirs, or if they are many.
+    pub(crate) fn push(&mut self, descriptor: OwnedFd) {
+        let number = descriptor.into_raw_fd().unsigned_abs();
+        match &mut self.0 {
+            Some((first, last)) if *last + 1 == number && number - *first < Self::LENGTH_MAX => {
+                *last = number
+            }
+            _ => {
+                self.close();
+                self.0 = Some((number, number));
+            }
+        }
+    }
+
+    /// Closes them all.
+    pub(crate) fn close(&mut self) {
+        if let Some((first, last)) = self.0.take() {
+            // SAFETY: `push` took the descriptor of every number from the first to the last from its owner.
+            unsafe { close_from_to(first, last) };
+        }
+    }
+}
+
+impl Drop for DescriptorRun {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// # Safety
+/// Every number from the first to the last is of an open descriptor that no one else will use or close.
+unsafe fn close_from_to(first: u32, last: u32) {
+    // SAFETY: by the contract.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if checked(result).is_err() {
+        // SAFETY: by the contract, and none of them is closed yet.
+        unsafe { close_each(first, last) };
+    }
+}
+
+/// Where the kernel, or a filter around this process, has no `close_range(2)`.
+///
+/// # Safety
+/// As of [`close_from_to`].
+unsafe fn close_each(first: u32, last: u32) {
+    for number in first..=last {
+        // SAFETY: by the contract.
+        unsafe { libc::syscall(libc::SYS_close, number) };
     }
 }
 
@@ -82,7 +131,37 @@ mod tests {
     #[test]
     fn without_close_range_each_is_closed() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        close_each(&[reader.into_raw_fd().unsigned_abs()]);
+        let number = reader.into_raw_fd().unsigned_abs();
+        // SAFETY: the reader was owned here until now.
+        unsafe { close_each(number, number) };
+        assert!(!is_read(&writer));
+    }
+
+    #[test]
+    fn a_run_closes_what_it_was_given_and_nothing_between() {
+        let (mut readers, writers): (Vec<_>, Vec<_>) =
+            (0..100).map(|_| rustix::pipe::pipe().unwrap()).unzip();
+        let kept: Vec<_> = [70, 33, 4].map(|index| readers.remove(index)).into();
+        readers[10..20].reverse();
+        let mut run = DescriptorRun::default();
+        for reader in readers {
+            run.push(reader);
+        }
+        run.close();
+        run.close();
+        for (index, writer) in writers.iter().enumerate() {
+            assert_eq!(is_read(writer), [70, 33, 4].contains(&index), "pipe {index}");
+        }
+        assert!(kept.iter().all(|reader| fcntl_getfd(reader).is_ok()));
+    }
+
+    #[test]
+    fn a_run_that_is_dropped_is_closed() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let mut run = DescriptorRun::default();
+        run.push(reader);
+        assert!(is_read(&writer));
+        drop(run);
         assert!(!is_read(&writer));
     }
 

@@ -24,7 +24,7 @@ pub(crate) use bpf::query::attached_programs;
 pub(crate) use bpf::{CgroupProgram, attach_program, detach_program, load_program};
 pub(crate) use clock::time_since_boot;
 pub(crate) use clone::{CloneFlags, Forked, clone3};
-pub(crate) use exec::{close_all_but, close_on_exec_from, close_together, execve};
+pub(crate) use exec::{DescriptorRun, close_all_but, close_on_exec_from, close_together, execve};
 pub(crate) use memory_map::is_writable;
 pub(crate) use mount::{MountAttributes, mount_setattr};
 pub(crate) use process::{

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 pub const TESTS: &[(&str, Test)] = &[
     ("rlimits_are_the_specs", rlimits),
+    ("many_mounts_leave_no_descriptor_that_counts_against_the_limit", limit_after_many_mounts),
+    ("home_is_found_at_the_end_of_a_long_list_of_users", home_in_long_passwd),
     ("the_oom_score_adjustment_is_the_specs", oom_score),
     ("a_seccomp_notifier_reaches_its_agent_with_the_containers_state", notifier),
     ("every_seccomp_action_has_its_effect", actions),
@@ -30,6 +32,31 @@ fn rlimits(runtime: &Arc<Runtime>) {
         .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 3, "hard": 2}]))
         .refusal(runtime);
     assert!(error.contains("RLIMIT_NOFILE") && error.contains("above the hard one"), "{error}");
+}
+
+/// `HOME` is read from a file after the limit is set.
+fn limit_after_many_mounts(runtime: &Arc<Runtime>) {
+    for count in [10, 25, 40, 150] {
+        let mut bundle = Bundle::new("ls -d /mounts/* | wc -l; echo $HOME")
+            .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 40, "hard": 40}]))
+            .set("/linux/maskedPaths", json!([]))
+            .set("/linux/readonlyPaths", json!([]));
+        for number in 0..count {
+            let destination = format!("/mounts/{number}");
+            bundle =
+                bundle.add_mount(json!({"destination": destination, "type": "tmpfs", "source": "tmpfs"}));
+        }
+        assert_eq!(bundle.output(runtime).stdout, format!("{count}\n/root\n"));
+    }
+}
+
+fn home_in_long_passwd(runtime: &Arc<Runtime>) {
+    let bundle = Bundle::new("echo $HOME").set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    let others: String =
+        (2000..2400).map(|uid| format!("u{uid}:x:{uid}:{uid}::/home/u{uid}:/bin/sh\n")).collect();
+    std::fs::write(bundle.rootfs().join("etc/passwd"), others + "web:x:1000:1000::/home/web:/bin/sh\n")
+        .unwrap();
+    assert_eq!(bundle.output(runtime).stdout, "/home/web\n");
 }
 
 fn oom_score(runtime: &Arc<Runtime>) {
