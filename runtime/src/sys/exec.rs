@@ -33,14 +33,11 @@ pub(crate) fn close_on_exec_from(first: u32) -> Result<(), Errno> {
 
 /// Closes descriptors with as few calls as their numbers allow: those that were received together follow each other.
 pub(crate) fn close_together(descriptors: impl IntoIterator<Item = OwnedFd>) {
-    let mut numbers: Vec<_> =
-        descriptors.into_iter().map(|owned| owned.into_raw_fd().unsigned_abs()).collect();
-    numbers.sort_unstable();
-    for run in numbers.chunk_by(|one, next| one + 1 == *next) {
-        if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            // SAFETY: every number from the first to the last is of a descriptor that was owned here until now.
-            unsafe { close_from_to(*first, *last) };
-        }
+    let mut descriptors: Vec<_> = descriptors.into_iter().collect();
+    descriptors.sort_unstable_by_key(AsRawFd::as_raw_fd);
+    let mut run = DescriptorRun::default();
+    for descriptor in descriptors {
+        run.push(descriptor);
     }
 }
 
