@@ -5,6 +5,7 @@
 
 mod channel;
 pub mod command;
+mod cpu;
 pub mod host;
 pub(crate) mod host_cgroup;
 mod leftovers;
@@ -178,10 +179,12 @@ impl Node {
         engine: Option<&setup::Engine>,
         memory: u64,
     ) -> Result<Self> {
-        let logs = logs_of_next_boot(layout)?;
+        let (logs, boot) = logs_of_next_boot(layout)?;
         let console_log = logs.join("console.log");
         let (command, host) = match place {
-            Place::Uml(guest, init) => (uml::command(guest, *init, memory, scratch(memory)), None),
+            Place::Uml(guest, init) => {
+                (uml::command(guest, *init, memory, scratch(memory), cpu::of_boot(boot)?), None)
+            }
             Place::Host(tree) => {
                 let host = HostPlace {
                     cgroup: HostCgroup::create(Some(memory + scratch(memory)))?,
@@ -284,8 +287,8 @@ fn console_tail(path: &Path) -> String {
     }
 }
 
-/// A new directory for this boot's logs; those of old boots are removed.
-fn logs_of_next_boot(layout: &Layout) -> Result<PathBuf> {
+/// A new directory for this boot's logs, and the boot's number; the logs of old boots are removed.
+fn logs_of_next_boot(layout: &Layout) -> Result<(PathBuf, u64)> {
     let parent = layout.node().join("log");
     let mut numbers: Vec<u64> = std::fs::read_dir(&parent)
         .with_context(|| format!("read {}", parent.display()))?
@@ -299,7 +302,7 @@ fn logs_of_next_boot(layout: &Layout) -> Result<PathBuf> {
     loop {
         let logs = parent.join(format!("boot-{next}"));
         match std::fs::create_dir(&logs) {
-            Ok(()) => return Ok(logs),
+            Ok(()) => return Ok((logs, next)),
             // Another run took it between our look and now.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => next += 1,
             Err(error) => return Err(error).with_context(|| format!("create {}", logs.display())),

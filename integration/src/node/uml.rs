@@ -22,13 +22,14 @@ const SYSTEMD: [&str; 6] = [
     "systemd.log_target=console",
 ];
 
-/// Starts the kernel with standard input and output as its serial line, its console on standard error. The image is never
-/// written: each boot has its own copy-on-write file in `scratch` bytes of memory.
-pub(crate) fn command(guest: &Guest, init: Init, memory: u64, scratch: u64) -> Command {
+/// Starts the kernel on one CPU of this machine, with standard input and output as its serial line, its console on standard
+/// error. The image is never written: each boot has its own copy-on-write file in `scratch` bytes of memory.
+pub(crate) fn command(guest: &Guest, init: Init, memory: u64, scratch: u64, cpu: usize) -> Command {
     let hostfs = |path: &Path| format!("{HOSTFS_ROOT}{}", path.display());
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL"])
+        .args(["taskset", "--cpu-list", &cpu.to_string()])
         .args(["unshare", "--mount", "--pid", "--fork", "--kill-child"])
         .args(["sh", "-c", include_str!("../../guest/start-uml.sh"), "start-uml"])
         .arg(&guest.kernel.directory)
