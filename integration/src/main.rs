@@ -129,9 +129,9 @@ struct BenchArguments {
     /// Pods at once in the memory measurements, rising.
     #[arg(long, value_delimiter = ',', default_value = "1,10,50", value_parser = clap::value_parser!(u32).range(1..))]
     pods: Vec<u32>,
-    /// Pods that are started together.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
-    crowd: u32,
+    /// Pods that are started together; without it as many, from 32 to 100, as a run of ten minutes leaves time for.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    crowd: Option<u32>,
     /// How many of them at a time, besides one, which the memory measurements do.
     #[arg(long, value_delimiter = ',', default_value = "8,32", value_parser = clap::value_parser!(u32).range(2..))]
     widths: Vec<u32>,

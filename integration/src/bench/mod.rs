@@ -36,8 +36,8 @@ pub struct Measurement {
     pub iterations: u32,
     /// Pods at once in the memory measurements, rising.
     pub pods: Vec<u32>,
-    /// Pods that are started together.
-    pub crowd: u32,
+    /// Pods that are started together; `None` for as many as the time of a run leaves.
+    pub crowd: Option<u32>,
     /// How many of them at a time, besides one.
     pub widths: Vec<u32>,
     /// What a container writes to its log in the measurements of logs, in MiB.
@@ -87,6 +87,6 @@ pub fn run(
 fn measure(node: &Node, progress: &Progress, measurement: &Measurement) -> Result<Report> {
     let versions = Versions::of(node)?;
     let conditions = Conditions::at_the_start()?;
-    let (samples, spans) = parts::measure(node, progress, &parts::of(measurement))?;
+    let (samples, spans) = parts::measure(node, progress, measurement)?;
     Report::new(versions, conditions.at_the_end()?, measurement.iterations, spans, &samples)
 }
