@@ -124,7 +124,8 @@ fn plan_bind(
     let status = fstat(&tree).map_err(|errno| unusable("cannot be examined", errno))?;
     let directory = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
     map_ids(field, mount, options, &tree, binder)?;
-    set_attributes(&tree, options).map_err(|errno| unusable("its mount attributes cannot be set", errno))?;
+    set_attributes(&tree, directory, options)
+        .map_err(|errno| unusable("its mount attributes cannot be set", errno))?;
     Ok(MountPlan {
         destination: absolute_path(&format!("{field}.destination"), mount.destination())?,
         source: MountSource::Tree { tree: descriptors.add(tree), directory },
@@ -181,10 +182,14 @@ fn map_ids(
 
 /// Sets what the options ask for. Without a word on propagation a bind is a slave: it sees later mounts of the host and
 /// sends none back.
-fn set_attributes(tree: &OwnedFd, options: &MountOptions) -> Result<(), Errno> {
+fn set_attributes(tree: &OwnedFd, directory: bool, options: &MountOptions) -> Result<(), Errno> {
     let mut recursive = options.recursive_attributes;
     if recursive.propagation == 0 && options.attributes.propagation == 0 {
         recursive.propagation = u64::from(MountPropagationFlags::DOWNSTREAM.bits());
+    }
+    if !directory {
+        // Nothing is mounted below a file, so one call does for both.
+        return mount_setattr(tree.as_fd(), recursive.then(options.attributes), None, false);
     }
     mount_setattr(tree.as_fd(), recursive, None, true)?;
     if !options.attributes.is_empty() {

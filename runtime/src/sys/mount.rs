@@ -16,6 +16,13 @@ pub(crate) struct MountAttributes {
 impl MountAttributes {
     pub(crate) const READ_ONLY: Self = Self { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0 };
 
+    /// What setting these and then `later` on the same mount comes down to.
+    pub(crate) fn then(self, later: Self) -> Self {
+        let propagation = if later.propagation == 0 { self.propagation } else { later.propagation };
+        // The kernel clears before it sets.
+        Self { set: self.set & !later.clear | later.set, clear: self.clear | later.clear, propagation }
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self == Self::default()
     }
@@ -52,4 +59,35 @@ pub(crate) fn mount_setattr(
         )
     };
     checked(result).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MountAttributes;
+    use proptest::prelude::*;
+
+    fn attributes() -> impl Strategy<Value = MountAttributes> {
+        (0..64_u64, 0..64_u64, 0..4_u64).prop_map(|(set, clear, propagation)| MountAttributes {
+            set,
+            clear,
+            propagation,
+        })
+    }
+
+    /// As the kernel does (`recalc_flags` of Linux `fs/namespace.c`).
+    fn apply(attributes: MountAttributes, (flags, propagation): (u64, u64)) -> (u64, u64) {
+        let propagation = if attributes.propagation == 0 { propagation } else { attributes.propagation };
+        (flags & !attributes.clear | attributes.set, propagation)
+    }
+
+    proptest! {
+        #[test]
+        fn two_changes_as_one_leave_what_they_leave_one_after_the_other(
+            (first, second) in (attributes(), attributes()),
+            flags in 0..64_u64,
+        ) {
+            let mount = (flags, 7);
+            prop_assert_eq!(apply(first.then(second), mount), apply(second, apply(first, mount)));
+        }
+    }
 }
