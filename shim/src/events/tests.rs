@@ -148,3 +148,19 @@ async fn a_full_queue_loses_the_newest_and_never_blocks() {
     }
     assert_eq!(publisher.queue.capacity(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_not_answered_is_sent_again_on_a_new_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("s");
+    // Takes connections, and says nothing.
+    let silent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (publisher, _flusher) = Publisher::start(socket.clone(), "n");
+    publisher.publish(start(1));
+    publisher.publish(start(2));
+    let taken = tokio::task::spawn_blocking(move || silent.accept().unwrap().0).await.unwrap();
+    let (_server, mut events) = containerd(&socket, []).await;
+    assert_eq!(pid_of(&events.recv().await.unwrap()), 1);
+    assert_eq!(pid_of(&events.recv().await.unwrap()), 2);
+    drop(taken);
+}
