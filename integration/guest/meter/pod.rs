@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use anyhow::{Context, Result, ensure};
 use containerd_shim_protos::api::{
     CreateTaskRequest, DeleteRequest, Empty, ExecProcessRequest, ForwardRequest, KillRequest, Mount,
-    ShutdownRequest, StartRequest, StatsRequest, WaitRequest,
+    ShutdownRequest, StartRequest, StateRequest, StatsRequest, WaitRequest,
 };
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
@@ -81,6 +81,16 @@ fn no_deadline() -> context::Context {
     context::with_timeout(0)
 }
 
+/// What is left of kubelet's own time for a request.
+fn kubelets_deadline() -> context::Context {
+    context::with_timeout(120_000_000_000)
+}
+
+/// containerd's limit for State (`io.containerd.timeout.task.state`).
+fn state_deadline() -> context::Context {
+    context::with_timeout(2_000_000_000)
+}
+
 impl Pod {
     pub(crate) fn start(program: &Path, limits: Limits) -> Result<Self> {
         let directory = tempfile::tempdir().context("make a directory")?;
@@ -116,6 +126,7 @@ impl Pod {
         self.directory.path().join(name).display().to_string()
     }
 
+    /// Also asks what containerd asks around Create and Start.
     pub(crate) fn start_container(&self) -> Result<()> {
         let request = CreateTaskRequest {
             id: CONTAINER.into(),
@@ -125,10 +136,22 @@ impl Pod {
             stderr: self.path("stderr"),
             ..CreateTaskRequest::default()
         };
-        self.task.create(no_deadline(), &request).context("Create")?;
+        self.task.create(kubelets_deadline(), &request).context("Create")?;
+        self.ask_for_state("", 1)?;
         let request = StartRequest { id: CONTAINER.into(), ..StartRequest::default() };
-        self.task.start(no_deadline(), &request).context("Start")?;
+        self.task.start(kubelets_deadline(), &request).context("Start")?;
+        self.ask_for_state("", 2)?;
         self.events.take("/tasks/start");
+        Ok(())
+    }
+
+    /// Of a container by an empty `exec_id`.
+    fn ask_for_state(&self, exec_id: &str, times: usize) -> Result<()> {
+        let request =
+            StateRequest { id: CONTAINER.into(), exec_id: exec_id.into(), ..StateRequest::default() };
+        for _ in 0..times {
+            self.task.state(state_deadline(), &request).context("State")?;
+        }
         Ok(())
     }
 
@@ -137,6 +160,7 @@ impl Pod {
         Mount { type_: "overlay".into(), source: "overlay".into(), options, ..Mount::default() }
     }
 
+    /// Also asks what containerd asks around the requests of an ExecSync: it looks a process up by its state before each.
     pub(crate) fn exec(&self) -> Result<()> {
         let spec = Any { value: bundle::probe().to_string().into_bytes(), ..Any::default() };
         let request = ExecProcessRequest {
@@ -147,15 +171,29 @@ impl Pod {
             spec: MessageField::some(spec),
             ..ExecProcessRequest::default()
         };
-        self.task.exec(no_deadline(), &request).context("Exec")?;
+        self.ask_for_state("", 1)?;
+        self.task.exec(kubelets_deadline(), &request).context("Exec")?;
+        self.ask_for_state(EXEC, 2)?;
         let request = StartRequest { id: CONTAINER.into(), exec_id: EXEC.into(), ..StartRequest::default() };
-        self.task.start(no_deadline(), &request).context("Start of an exec")?;
+        self.task.start(kubelets_deadline(), &request).context("Start of an exec")?;
+        self.ask_for_state(EXEC, 1)?;
         let request = WaitRequest { id: CONTAINER.into(), exec_id: EXEC.into(), ..WaitRequest::default() };
-        let exit = self.task.wait(no_deadline(), &request).context("Wait for an exec")?;
+        let exit = self.task.wait(kubelets_deadline(), &request).context("Wait for an exec")?;
         ensure!(exit.exit_status == 0, "the exec ended with {}", exit.exit_status);
+        self.ask_for_state(EXEC, 2)?;
+        let request = KillRequest {
+            id: CONTAINER.into(),
+            exec_id: EXEC.into(),
+            signal: KILL,
+            ..KillRequest::default()
+        };
+        // Always sent, to be on the safe side.
+        let killed = self.task.kill(kubelets_deadline(), &request);
+        ensure!(killed.is_err(), "a process that had ended was killed");
+        self.ask_for_state(EXEC, 3)?;
         let request =
             DeleteRequest { id: CONTAINER.into(), exec_id: EXEC.into(), ..DeleteRequest::default() };
-        self.task.delete(no_deadline(), &request).context("Delete of an exec")?;
+        self.task.delete(kubelets_deadline(), &request).context("Delete of an exec")?;
         self.events.take("/tasks/exit");
         Ok(())
     }
