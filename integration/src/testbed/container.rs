@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
@@ -26,8 +27,9 @@ pub struct Container {
 
 impl Container {
     pub(super) fn create(pod: &Pod, differences: Value) -> Result<Self, String> {
-        let ordinal = fs::read_dir(&pod.directory).unwrap().count();
-        let name = format!("c{ordinal}");
+        // Not by what is in the pod's directory: several threads may create containers in one pod.
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("c{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut config = json!({
             "metadata": {"name": name, "attempt": 1},
             "image": {"image": BUSYBOX},
