@@ -18,7 +18,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use ballast_integration::gate::measured::{Measured, Operation, PREFIX};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use ballast_integration::node::cpu;
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use bundle::Limits;
 use pod::Pod;
@@ -61,12 +62,10 @@ fn run() -> Result<()> {
 }
 
 /// For everything that is started from now on. Whoever is traced and who traces take turns, and a turn that wakes another, idle
-/// CPU takes many times as long: on a virtual machine with two, stepping took more than ten minutes, and one on one.
+/// CPU takes many times as long: on a virtual machine with two, stepping took more than ten minutes, and two on one.
 fn stay_on_one_cpu() -> Result<()> {
-    let usable = sched_getaffinity(None).context("ask which CPUs are usable")?;
-    let last = (0..CpuSet::MAX_CPU).rev().find(|cpu| usable.is_set(*cpu)).context("no CPU is usable")?;
     let mut one = CpuSet::new();
-    one.set(last);
+    one.set(*cpu::usable()?.last().context("no CPU is usable")?);
     sched_setaffinity(None, &one).context("stay on one CPU")
 }
 

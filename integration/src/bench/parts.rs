@@ -28,8 +28,8 @@ const LOG_ROUNDS: u32 = 3;
 const WHOLE_RUN: Duration = Duration::from_secs(600);
 /// Of how many pods that number may be.
 const CROWDS: RangeInclusive<u32> = 32..=100;
-/// What a pod costs that is started and ended among many, and all parts besides lives and pods: in rounds of lives, as long runs
-/// on two machines had it.
+/// What a pod costs that is started and ended among many, and all parts besides lives and pods: in rounds of lives, about as
+/// runs on two machines had it.
 const ROUNDS_A_POD: f64 = 1.1;
 const ROUNDS_OF_THE_REST: f64 = 42.0;
 

@@ -1,4 +1,4 @@
-//! Which of this machine's CPUs a node's kernel stays on. Knows nothing of kernels.
+//! Which of this machine's CPUs there are for a node's kernel, or for others that stay on one. Knows nothing of kernels.
 //!
 //! A user-mode kernel has one CPU, but is a process of this machine, and so is each process on it: every system call is a
 //! message from one to the other and back. Where the two are on different CPUs, each message wakes an idle CPU, which takes
@@ -9,9 +9,16 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 
 /// The one for the boot with this number: the next boot has the next, so that two nodes at a time are not on one CPU.
 pub(super) fn of_boot(number: u64) -> Result<usize> {
+    chosen(&usable()?, number).context("no CPU is usable")
+}
+
+/// Those that this process may use, rising.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn usable() -> Result<Vec<usize>> {
     let usable = sched_getaffinity(None).context("ask which CPUs are usable")?;
-    let usable: Vec<_> = (0..CpuSet::MAX_CPU).filter(|cpu| usable.is_set(*cpu)).collect();
-    chosen(&usable, number).context("no CPU is usable")
+    Ok((0..CpuSet::MAX_CPU).filter(|cpu| usable.is_set(*cpu)).collect())
 }
 
 fn chosen(usable: &[usize], number: u64) -> Option<usize> {

@@ -5,7 +5,7 @@
 
 mod channel;
 pub mod command;
-mod cpu;
+pub mod cpu;
 pub mod host;
 pub(crate) mod host_cgroup;
 mod leftovers;

@@ -33,7 +33,7 @@ impl MethodHandler for Detached {
     }
 }
 
-/// The same service, its methods (but those that only wait) each on a task of their own.
+/// The same service, each of its methods (but those that only wait) on a task of its own once it has to wait.
 pub fn detached(service: Service) -> Service {
     let methods: HashMap<_, _> = service
         .methods
