@@ -3,7 +3,7 @@
 
 use crate::bundle::SeccompText;
 use crate::error::{CallContext, Error};
-use crate::proc_view::NativeViews;
+use crate::proc_view::{NativeViews, Views};
 use crate::seccomp::{self, Filter, ProfileKey};
 use crate::spawn::Spawner;
 use crate::sys::{self, CgroupProgram};
@@ -40,6 +40,7 @@ pub struct Runtime {
     operator_level: Mutex<Option<Level>>,
     native_views: OnceLock<NativeViews>,
     told_of_isolation: AtomicBool,
+    views: Views,
     device_program: Mutex<Option<DeviceProgram>>,
 }
 
@@ -66,6 +67,7 @@ impl Runtime {
             operator_level: Mutex::default(),
             native_views: OnceLock::new(),
             told_of_isolation: AtomicBool::new(false),
+            views: Views::default(),
             device_program: Mutex::default(),
         })
     }
@@ -118,6 +120,11 @@ impl Runtime {
 
     pub(crate) fn native_views(&self) -> &NativeViews {
         self.native_views.get_or_init(|| NativeViews::probe(Path::new("/")))
+    }
+
+    /// The views of `/proc` of the containers.
+    pub(crate) fn views(&self) -> &Views {
+        &self.views
     }
 
     /// Loads a device program, or finds it loaded.

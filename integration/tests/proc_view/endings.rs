@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::readers::Readers;
-use super::{DEBIAN, PROGRAMS, asking, column, limited, node};
+use super::{DEBIAN, MI, PROGRAMS, asking, column, limited, limited_to, node};
 use ballast_integration::testbed::command::{crictl, run};
+use ballast_integration::testbed::container::Container;
 use ballast_integration::testbed::pod::Pod;
 use ballast_integration::testbed::process::{Process, ask_until};
 use ballast_integration::testbed::scratch::Scratch;
@@ -97,6 +98,55 @@ fn a_descriptor_that_outlives_its_container_gives_an_error_and_keeps_nothing() {
             "{error}"
         );
     }
+}
+
+/// How many threads of a process have this name.
+fn threads(process: &Process, name: &str) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{}/task", process.pid)).unwrap().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|found| found.trim_end() == name).count()
+}
+
+fn total_kib(container: &Container) -> u64 {
+    column(&container.exec(&["cat", "/proc/meminfo"]), "MemTotal:", 1)
+}
+
+#[test]
+fn the_end_of_a_container_is_nothing_to_the_others_of_its_pod() {
+    let mut node = node();
+    let pod = node.pod(asking());
+    let (first, second) = (pod.start(limited_to(64 * MI)), pod.start(limited_to(96 * MI)));
+    let readers = Readers::start(&pod, 2, "opened", &LIVE);
+    readers.wait_for_texts(10);
+    assert_eq!((total_kib(&first), total_kib(&second)), (64 * 1024, 96 * 1024));
+    assert_eq!(threads(&shim(&pod), "proc-view"), 1, "one thread serves all");
+    crictl(&["rm", "--force", &first.id]);
+    readers.wait_for_texts(100);
+    assert_eq!(total_kib(&second), 96 * 1024);
+    assert_eq!(second.exec(&["cat", "/sys/devices/system/cpu/online"]), "0");
+    let third = pod.start(limited_to(32 * MI));
+    assert_eq!((total_kib(&third), total_kib(&second)), (32 * 1024, 96 * 1024));
+}
+
+#[test]
+fn a_view_that_was_cut_off_is_an_error_and_the_next_container_has_one_again() {
+    let mut node = node();
+    let pod = node.pod(asking());
+    let first = pod.start(limited_to(64 * MI));
+    assert_eq!(total_kib(&first), 64 * 1024);
+    // As an administrator does to whatever hangs.
+    let connection = first.exec(&["stat", "--format", "%d", "/proc/meminfo"]);
+    let connections = "/sys/fs/fuse/connections";
+    let abort = format!(
+        "mount -t fusectl fusectl {connections} && echo 1 >{connections}/{}/abort",
+        connection.trim()
+    );
+    run("unshare", &["--mount", "sh", "-c", &abort]).expect_success("abort the connection");
+    let cut_off = first.try_exec(&["cat", "/proc/meminfo"]);
+    assert!(cut_off.code != Some(0) && cut_off.stderr.contains("not connected"), "{cut_off:?}");
+    let second = pod.start(limited_to(96 * MI));
+    assert_eq!(total_kib(&second), 96 * 1024);
+    assert_eq!(threads(&shim(&pod), "proc-view"), 1);
 }
 
 /// By something that runs and does nothing of a shim's.

@@ -76,17 +76,22 @@ impl<'a> Pieces<'a> {
         plan: &'a ProcViewPlan,
         context: &'a Context<'_>,
     ) -> Result<Self, StepError> {
+        let take_apart = || "take apart the view of /proc".into();
         let mut pieces = Self { of_procfs: Vec::new(), cpus: None };
         if let Some((view, shown)) = &plan.live {
             let names = shown.iter().map(|file| file.name());
-            let prepare = |view: BorrowedFd<'_>| look_all_up(rootfs, view);
-            let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), prepare)?;
+            let trees = DirectoryOfView::open(context.descriptor(*view)?, &plan.directory, OFlags::RDONLY)
+                .and_then(|directory| directory.look_all_up().map(|()| directory))
+                .and_then(|directory| directory.take_apart(rootfs, names.clone()))
+                .step(take_apart)?;
             pieces.of_procfs.extend(names.zip(trees.into_iter().map(Tree::Taken)));
         }
         if let Some((view, shown)) = &plan.lasting {
             let names = [(shown.cpuinfo, CPU_INFO), (shown.cpus, CPUS)];
             let names = names.into_iter().filter(|(is_shown, _)| *is_shown).map(|(_, name)| name);
-            let trees = take_apart(rootfs, context.descriptor(*view)?, names.clone(), |_| Ok(()))?;
+            let trees = DirectoryOfView::open(context.descriptor(*view)?, &plan.directory, OFlags::PATH)
+                .and_then(|directory| directory.take_apart(rootfs, names.clone()))
+                .step(take_apart)?;
             for (name, tree) in names.zip(trees) {
                 if name == CPUS {
                     pieces.cpus = Some(tree);
@@ -136,24 +141,42 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// A tree of each name in a view. Before Linux 6.15 they can be cloned of an attached mount only, so it is attached for that
-/// moment, in this mount namespace that nobody else is in.
-fn take_apart<'a>(
-    rootfs: &Rootfs<'_>,
-    view: BorrowedFd<'_>,
-    names: impl Iterator<Item = &'a str> + Clone,
-    prepare: impl FnOnce(BorrowedFd<'_>) -> Result<(), Errno>,
-) -> Result<Vec<OwnedFd>, StepError> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let clone_each = || names.clone().map(|name| open_tree(view, name, flags)).collect();
-    let take_apart = || {
-        prepare(view)?;
-        match clone_each() {
-            Err(Errno::INVAL) => while_attached(rootfs, view, clone_each),
+/// The container's directory in one of the file systems of a pod's views.
+struct DirectoryOfView<'a> {
+    tree: BorrowedFd<'a>,
+    directory: OwnedFd,
+}
+
+impl<'a> DirectoryOfView<'a> {
+    fn open(tree: BorrowedFd<'a>, name: &CStr, access: OFlags) -> Result<Self, Errno> {
+        let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Self { tree, directory: openat(tree, name, flags, Mode::empty())? })
+    }
+
+    /// Lists the directory, which tells the kernel of all its files in one request instead of one for each.
+    fn look_all_up(&self) -> Result<(), Errno> {
+        let mut buffer = Vec::<u8>::with_capacity(4096);
+        // One call gets as much as the server puts into one answer; the rest would be looked up by name.
+        let mut entries = RawDir::new(&self.directory, buffer.spare_capacity_mut());
+        entries.next().map_or(Ok(()), |entry| entry.map(drop))
+    }
+
+    /// A tree of each name. Before Linux 6.15 they can be cloned of an attached mount only, so it is attached for that moment, in
+    /// this mount namespace that nobody else is in.
+    fn take_apart<'n>(
+        self,
+        rootfs: &Rootfs<'_>,
+        names: impl Iterator<Item = &'n str> + Clone,
+    ) -> Result<Vec<OwnedFd>, Errno> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let clone_each = || names.clone().map(|name| open_tree(&self.directory, name, flags)).collect();
+        let trees = match clone_each() {
+            Err(Errno::INVAL) => while_attached(rootfs, self.tree, clone_each),
             trees => trees,
-        }
-    };
-    take_apart().step(|| "take apart the view of /proc".into())
+        };
+        rootfs.done_with(self.directory);
+        trees
+    }
 }
 
 fn while_attached<T>(
@@ -168,16 +191,6 @@ fn while_attached<T>(
     unmount(".", UnmountFlags::DETACH)?;
     fchdir(rootfs.as_fd())?;
     done
-}
-
-/// Lists the directory, which tells the kernel of all its files in two requests instead of one for each.
-fn look_all_up(rootfs: &Rootfs<'_>, view: BorrowedFd<'_>) -> Result<(), Errno> {
-    let directory = openat(view, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut buffer = Vec::<u8>::with_capacity(4096);
-    // One call gets as much as the server puts into one answer; the rest would be looked up by name.
-    RawDir::new(&directory, buffer.spare_capacity_mut()).next().map_or(Ok(()), |entry| entry.map(drop))?;
-    rootfs.done_with(directory);
-    Ok(())
 }
 
 /// Whether there is something to cover.

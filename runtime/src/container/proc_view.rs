@@ -1,13 +1,13 @@
 //! A container's view of `/proc`: made between its cgroup and its first process, gone with its cgroup.
 
-use super::create::duplicate;
 use crate::error::{CallContext, CallError, Error};
 use crate::plan::wire::{CoverPlan, InitPlan, LastingPlan, ProcViewPlan};
 use crate::plan::{ViewPlan, ViewReason};
 use crate::proc_view::{
-    ContainerTexts, Epoch, FuseMount, Mechanism, NativeViews, Origin, Permissions, Placement, Selection,
-    ShownFile, View, ViewDescription, ViewFile, ViewMounts, ViewTrees,
+    ContainerTexts, Epoch, Mechanism, NativeViews, Origin, Placement, Selection, ShownFile, View,
+    ViewDescription, ViewFile,
 };
+use crate::runtime::Runtime;
 use crate::spawn::Descriptors;
 use crate::sys::{MountAttributes, mount_setattr};
 use ballast_cgroups::Cgroup;
@@ -47,17 +47,17 @@ pub(super) enum ViewOutcome {
 /// When it was asked for and cannot be made.
 pub(super) fn make_view(
     view: &ViewPlan,
-    native: &NativeViews,
+    runtime: &Runtime,
     cgroup: &Cgroup,
     plan: &mut InitPlan,
     descriptors: &mut Descriptors,
 ) -> Result<ViewOutcome, Error> {
     let made = match view.reason {
-        ViewReason::Policy | ViewReason::PolicyIfPodIsLimited if native.isolates_all => {
+        ViewReason::Policy | ViewReason::PolicyIfPodIsLimited if runtime.native_views().isolates_all => {
             return Ok(ViewOutcome::NotNeeded);
         }
         ViewReason::PolicyIfPodIsLimited if !pod_is_limited(cgroup)? => return Ok(ViewOutcome::NotNeeded),
-        _ => try_make(view, native, cgroup, plan, descriptors),
+        _ => try_make(view, runtime, cgroup, plan, descriptors),
     };
     match made {
         Ok(made) => Ok(ViewOutcome::Made(made)),
@@ -68,31 +68,21 @@ pub(super) fn make_view(
 
 fn try_make(
     view: &ViewPlan,
-    native: &NativeViews,
+    runtime: &Runtime,
     cgroup: &Cgroup,
     plan: &mut InitPlan,
     descriptors: &mut Descriptors,
 ) -> Result<ViewOfContainer, Error> {
     let epoch = epoch(view.files);
     let origin = Origin::now(cgroup.lineage()?, view.rounding, epoch);
-    let (of_the_kernel, of_the_shim) = divide(native, view.files, cgroup)?;
-    let served = View::serve(mounts(of_the_shim)?, ContainerTexts::new(origin))?;
+    let (of_the_kernel, of_the_shim) = divide(runtime.native_views(), view.files, cgroup)?;
+    let served = runtime.views().serve(&ContainerTexts::new(origin))?;
     let made = ViewOfContainer { served, of_the_shim, of_the_kernel, placement: Placement::InPlace };
     plan.proc_view = Some(made.plan_placing(cgroup, descriptors)?);
     if epoch != Epoch::default() {
         plan.namespaces.new_time = Some(format!("boottime -{} 0\n", epoch.boottime_s));
     }
     Ok(made)
-}
-
-/// The file systems that the selected files need.
-fn mounts(selected: Selection) -> Result<ViewMounts, Error> {
-    let has_live = live_files(selected).next().is_some();
-    let has_lasting = selected.files().any(ViewFile::is_lasting);
-    Ok(ViewMounts {
-        live: has_live.then(|| FuseMount::new(Permissions::ByMode)).transpose()?,
-        lasting: has_lasting.then(|| FuseMount::new(Permissions::Everybody)).transpose()?,
-    })
 }
 
 fn live_files(selected: Selection) -> impl Iterator<Item = ViewFile> {
@@ -175,62 +165,40 @@ pub(super) struct ViewOfContainer {
 }
 
 impl ViewOfContainer {
-    /// How it is put in the place of the kernel's files of a new container.
+    /// How it is put in the place of the kernel's files.
     pub(super) fn plan_placing(
         &self,
         cgroup: &Cgroup,
         descriptors: &mut Descriptors,
     ) -> Result<ProcViewPlan, Error> {
-        let copy = |tree: &Option<OwnedFd>| tree.as_ref().map(|tree| duplicate(tree.as_fd())).transpose();
-        let served = self.served.trees();
-        let trees = ViewTrees { live: copy(&served.live)?, lasting: copy(&served.lasting)? };
-        self.plan_placing_trees(trees, cgroup, descriptors)
-    }
-
-    /// How it is put there again.
-    pub(super) fn plan_placing_again(
-        &self,
-        cgroup: &Cgroup,
-        descriptors: &mut Descriptors,
-    ) -> Result<ProcViewPlan, Error> {
-        self.plan_placing_trees(self.served.new_trees()?, cgroup, descriptors)
-    }
-
-    fn plan_placing_trees(
-        &self,
-        trees: ViewTrees,
-        cgroup: &Cgroup,
-        descriptors: &mut Descriptors,
-    ) -> Result<ProcViewPlan, Error> {
-        let (live, lasting) =
-            (trees.live.map(|tree| descriptors.add(tree)), trees.lasting.map(|tree| descriptors.add(tree)));
-        let shown = LastingPlan { cpuinfo: self.shows_cpuinfo(), cpus: self.shows_cpus() };
+        let server = self.served.server();
+        let live: Vec<_> = live_files(self.of_the_shim).collect();
+        let lasting = LastingPlan { cpuinfo: self.shows_cpuinfo(), cpus: self.shows_cpus() };
+        let live_tree = (!live.is_empty()).then(|| server.live_to_take_apart()).transpose()?;
+        let lasting_tree =
+            (lasting.cpuinfo || lasting.cpus).then(|| server.lasting_to_take_apart()).transpose()?;
+        let live = live_tree.map(|tree| (descriptors.add(tree), live));
+        let lasting = lasting_tree.map(|tree| (descriptors.add(tree), lasting));
         let mut trees = Vec::new();
         for file in &self.of_the_kernel {
             trees.push((descriptors.add(file.tree(cgroup)?), file.name()));
         }
-        Ok(ProcViewPlan {
-            live: live.map(|tree| (tree, live_files(self.of_the_shim).collect())),
-            lasting: lasting.map(|tree| (tree, shown)),
-            trees,
-        })
+        // A number has no zero in it.
+        let directory = CString::new(self.served.directory()).unwrap_or_default();
+        Ok(ProcViewPlan { directory, live, lasting, trees })
     }
 
     /// What it covers.
     pub(super) fn plan_withdrawing(&self, cgroup: &Cgroup) -> Result<Vec<CoverPlan>, Error> {
-        let served = self.served.trees();
+        let server = self.served.server();
         let mut covers = Vec::new();
         let mut add = |path: &CStr, device| covers.push(CoverPlan { path: path.to_owned(), device });
-        if let Some(tree) = &served.live {
-            let device = device(tree.as_fd(), Path::new(""))?;
-            live_files(self.of_the_shim).for_each(|file| add(file.path(), device));
-        }
-        if let Some(tree) = &served.lasting {
-            let device = device(tree.as_fd(), Path::new(""))?;
-            let cpuinfo = self.shows_cpuinfo().then(|| ViewFile::CpuInfo.path());
-            let cpus = self.shows_cpus().then_some(CPUS_DIRECTORY);
-            cpuinfo.into_iter().chain(cpus).for_each(|path| add(path, device));
-        }
+        let live = device(server.live(), Path::new(""))?;
+        live_files(self.of_the_shim).for_each(|file| add(file.path(), live));
+        let lasting = device(server.lasting(), Path::new(""))?;
+        let cpuinfo = self.shows_cpuinfo().then(|| ViewFile::CpuInfo.path());
+        let cpus = self.shows_cpus().then_some(CPUS_DIRECTORY);
+        cpuinfo.into_iter().chain(cpus).for_each(|path| add(path, lasting));
         for file in &self.of_the_kernel {
             let (directory, path) = file.place(cgroup);
             add(file.covers, device(directory, path)?);

@@ -47,9 +47,7 @@ impl Container {
     pub fn restore_view(&self) -> Result<Vec<String>, Error> {
         let mut descriptors = Descriptors::default();
         let change = match &*self.view() {
-            ViewOutcome::Made(view) => {
-                ViewChange::Cover(view.plan_placing_again(&self.cgroup, &mut descriptors)?)
-            }
+            ViewOutcome::Made(view) => ViewChange::Cover(view.plan_placing(&self.cgroup, &mut descriptors)?),
             ViewOutcome::NotNeeded | ViewOutcome::Failed(_) => return Err(Error::NoView),
         };
         self.change_view(change, descriptors, Placement::InPlace)

@@ -33,7 +33,7 @@ pub(crate) use namespaces::{Namespaces, UserNamespace, plan_namespaces};
 pub use priority::{LevelSource, PriorityPolicy, UnknownVocabulary, Vocabulary};
 pub(crate) use priority::{PriorityPlan, plan_priority};
 pub use proc_view::ViewWish;
-pub(crate) use proc_view::{ViewPlan, ViewReason, plan_proc_view};
+pub(crate) use proc_view::{ViewPlan, ViewReason, plan_proc_view, precedes_views};
 pub(crate) use process::{Surroundings, plan_process};
 pub(crate) use sysctls::plan_sysctls;
 pub(crate) use sysinfo::{SysinfoPlan, plan_sysinfo};

@@ -71,6 +71,15 @@ pub(crate) fn plan_proc_view(
     Ok(Some(ViewPlan { files, rounding: policy.rounding, reason }))
 }
 
+/// Whether this is a sandbox, and containers of its pod will get views, as far as that can be known before they are there.
+pub(crate) fn precedes_views(annotations: &Annotations<'_>, policy: &ViewPolicy) -> Result<bool, PlanError> {
+    Ok(annotations.is_of_sandbox()
+        && match wish(annotations)? {
+            Some(wish) => wish != ViewWish::Off,
+            None => policy.containers != Containers::None,
+        })
+}
+
 /// What the container's annotations ask for.
 pub(super) fn wish(annotations: &Annotations<'_>) -> Result<Option<ViewWish>, PlanError> {
     annotations.wish(WHAT, read)

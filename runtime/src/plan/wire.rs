@@ -131,6 +131,8 @@ pub(crate) enum MountSource {
 /// The container's own view below `/proc` and `/sys`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ProcViewPlan {
+    /// The name of the container's directory in both of the following trees.
+    pub(crate) directory: CString,
     /// Files of `/proc` by their names, and which of them are to be shown.
     pub(crate) live: Option<(Descriptor, Vec<ViewFile>)>,
     /// What changes only on an update, and what of it is to be shown.

@@ -1,7 +1,7 @@
 //! What a container sees of its machine below `/proc` and `/sys/devices/system/cpu`: its own share instead of the host's.
 //!
 //! [`figures`] are a container's numbers, [`render`] turns them into the kernel's texts; both are pure. `sample` reads the
-//! numbers from the container's cgroup, and `serve` shows the texts as files in a mount that only that container has.
+//! numbers from the container's cgroup, and `serve` shows the texts as files, of which each container has its own mounted.
 
 mod description;
 pub mod figures;
@@ -22,4 +22,4 @@ pub(crate) use sample::{Epoch, Origin};
 pub(crate) use serve::{CPU_INFO, CPUS, FuseMount, Permissions};
 pub use texts::ViewCounters;
 pub(crate) use texts::{ContainerTexts, ShownCpus, Texts};
-pub(crate) use view::{View, ViewMounts, ViewTrees};
+pub(crate) use view::{View, Views};

@@ -12,6 +12,7 @@ use crate::plan::wire::HookPlan;
 use crate::plan::{
     self, Annotations, CpuViewPlan, IdMaps, Namespaces, PlanError, RuntimeHooks, SysinfoPlan, ViewPlan,
     plan_cpu_view, plan_hooks, plan_memory_qos, plan_namespaces, plan_proc_view, plan_sysinfo,
+    precedes_views,
 };
 use crate::runtime::Runtime;
 use crate::seccomp::Filter;
@@ -32,6 +33,8 @@ pub(super) struct Blueprint<'a> {
     pub(super) runtime_hooks: RuntimeHooks,
     pub(super) container_hooks: HookPlan,
     pub(super) proc_view: Option<ViewPlan>,
+    /// See [`precedes_views`].
+    pub(super) precedes_views: bool,
     pub(super) sysinfo: SysinfoPlan,
     pub(super) cpu_view: CpuViewPlan,
 }
@@ -74,6 +77,7 @@ impl<'a> Blueprint<'a> {
             sysinfo: plan_sysinfo(&annotations, &namespaces, seccomp.as_ref(), &request.options.proc_view)?,
             cpu_view: plan_cpu_view(&annotations, &request.options.proc_view)?,
             proc_view: plan_proc_view(spec, &annotations, &namespaces, &request.options.proc_view)?,
+            precedes_views: precedes_views(&annotations, &request.options.proc_view)?,
             namespaces,
             maps: IdMaps::from_spec("linux", linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?,
             rootfs_path: request.bundle.join(root.path()),

@@ -132,6 +132,10 @@ impl Made {
         let spawned = runtime.spawner().spawn(Plan::Init(order.plan), order.descriptors, cgroup.as_fd())?;
         // systemd would have removed a scope without a process; from here on the container has one.
         drop(placeholder);
+        if order.precedes_views && !runtime.native_views().isolates_all {
+            // While the sandbox's process does its part. Where this fails, those who need it fail, and say why.
+            let _prepared = runtime.views().prepare();
+        }
         let hooks = &order.runtime_hooks;
         let process = Process::park(spawned, order.defaults.listeners(&state), |pid| {
             let state = State { pid, ..state.clone() };

@@ -41,6 +41,8 @@ pub(super) struct Order {
     pub(super) device_program: Option<Vec<u64>>,
     pub(super) runtime_hooks: RuntimeHooks,
     pub(super) proc_view: Option<ViewPlan>,
+    /// See [`crate::plan::precedes_views`].
+    pub(super) precedes_views: bool,
     pub(super) sysinfo: SysinfoPlan,
     pub(super) cpu_view: CpuViewPlan,
 }
@@ -93,6 +95,7 @@ impl Order {
         Ok(Self {
             plan: Box::new(plan),
             proc_view: blueprint.proc_view,
+            precedes_views: blueprint.precedes_views,
             sysinfo: blueprint.sysinfo,
             cpu_view: blueprint.cpu_view,
             descriptors,
@@ -109,7 +112,7 @@ impl Order {
     /// Makes the view, which needs the cgroup to be there.
     pub(super) fn make_view(&mut self, cgroup: &Cgroup, runtime: &Runtime) -> Result<ViewOutcome, Error> {
         let Some(view) = &self.proc_view else { return Ok(ViewOutcome::NotNeeded) };
-        let outcome = make_view(view, runtime.native_views(), cgroup, &mut self.plan, &mut self.descriptors)?;
+        let outcome = make_view(view, runtime, cgroup, &mut self.plan, &mut self.descriptors)?;
         if self.plan.namespaces.new_time.is_some() {
             self.namespaces.joined_by_exec |= UnshareFlags::NEWTIME.bits();
         }

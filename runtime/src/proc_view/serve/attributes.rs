@@ -43,6 +43,11 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
+    /// Of a directory whose name and attributes stay.
+    pub(super) fn of_directory(id: u64, changed: Duration) -> Self {
+        Self { id, kind: Kind::Directory, changed, valid: FOREVER }
+    }
+
     /// The answer to a look-up; the name is believed for `name_valid`.
     pub(super) fn entry(&self, name_valid: Duration) -> Entry {
         Entry {

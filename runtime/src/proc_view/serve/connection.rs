@@ -1,6 +1,5 @@
 //! One connection: receive a request, have it answered.
 
-use super::notice::Notices;
 use fuse_backend_rs::abi::fuse_abi::{InHeader, Opcode, OutHeader};
 use fuse_backend_rs::api::filesystem::FileSystem;
 use fuse_backend_rs::api::server::Server;
@@ -57,11 +56,6 @@ impl<F: FileSystem + Sync> Connection<F> {
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fuse.as_fd()
-    }
-
-    /// What tells the kernel about the files without having been asked.
-    pub(super) fn notices(&self) -> Notices {
-        Notices::new(Arc::clone(&self.fuse))
     }
 
     /// Answers one request, if there is one.

@@ -1,6 +1,6 @@
 //! A view of 128 CPUs, whatever machine the tests run on: real texts, many directories, buffers of every size.
 
-use super::tests::{content, mounted, names, open_file, read_in_pieces};
+use super::tests::{Files, add, content, names, open_file, read_in_pieces, started};
 use super::*;
 use crate::proc_view::figures::{CpuClock, CpuList, CpuSample, CpuShare};
 use crate::proc_view::render::{self, Stat};
@@ -60,23 +60,20 @@ impl Texts for LargeMachine {
 }
 
 /// The live and the lasting files; `None` where there is no FUSE.
-fn served() -> Option<(FuseMount, FuseMount, Server)> {
-    let (live, lasting) = (mounted()?, mounted()?);
-    let connections = Connections {
-        live: Some(live.connection.try_clone().unwrap()),
-        lasting: Some(lasting.connection.try_clone().unwrap()),
-    };
-    Some((live, lasting, Server::start(connections, LargeMachine::new()).unwrap()))
+fn served() -> Option<(Files, Files, Server<LargeMachine>)> {
+    let server = started()?;
+    let directory = add(&server, LargeMachine::new());
+    Some((Files::of(server.live(), directory), Files::of(server.lasting(), directory), server))
 }
 
 #[test]
 fn texts_of_128_cpus_are_whole_whatever_the_buffer() {
     let Some((live, lasting, _server)) = served() else { return };
-    for (mount, file, name) in [(&lasting, ViewFile::CpuInfo, "cpuinfo"), (&live, ViewFile::Stat, "stat")] {
+    for (files, file, name) in [(&lasting, ViewFile::CpuInfo, "cpuinfo"), (&live, ViewFile::Stat, "stat")] {
         let mut expected = Vec::new();
         LargeMachine::new().write(file, &mut expected).unwrap();
         for size in [7, 333, 4096, 4097, 1 << 20] {
-            let read = read_in_pieces(&open_file(mount, name).unwrap(), size);
+            let read = read_in_pieces(&open_file(files, name).unwrap(), size);
             assert!(read == expected, "{name} in pieces of {size}: {} of {}", read.len(), expected.len());
         }
     }
@@ -106,7 +103,7 @@ fn directories_of_128_cpus_are_listed_whatever_the_buffer() {
     assert_eq!(cpus(names(&lasting, "cpu")), expected);
     // Room for one entry or two.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat(&lasting.tree, "cpu", flags, Mode::empty()).unwrap();
+    let directory = openat(&lasting.directory, "cpu", flags, Mode::empty()).unwrap();
     let mut buffer = [MaybeUninit::uninit(); 64];
     let mut entries = RawDir::new(directory, &mut buffer);
     let mut listed = Vec::new();

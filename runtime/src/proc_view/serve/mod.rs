@@ -1,13 +1,15 @@
-//! Read-only files in mounts of their own, served through `/dev/fuse` by one thread.
+//! Read-only files, served through `/dev/fuse` by one thread for all containers of a pod.
 //!
-//! Two mounts for each container: the mount tells who reads, whatever pid or namespaces the reader has. In one, an open
-//! file shows the text of the moment at which it was last read from its start, as a `seq_file` of the kernel does; a program
-//! that keeps the descriptor and seeks to 0 sees new numbers. The other has what changes only on an update, which the kernel
-//! keeps. The thread ends, and readers get an error at once, when the server is dropped or its process dies; it ends as well
-//! when the last mount is gone. Must not know what is in the texts.
+//! There are two file systems. In one, an open file shows the text of the moment at which it was last read from its start, as a
+//! `seq_file` of the kernel does; a program that keeps the descriptor and seeks to 0 sees new numbers. The other has what
+//! changes only on an update, which the kernel keeps. In both, each container has a directory of its own, single files of which
+//! are mounted in it: the mount tells who reads, whatever pid or namespaces the reader has, and nobody gets to see another's
+//! directory. Readers get an error at once when their directory is removed, the server is dropped or its process dies. Must not
+//! know what is in the texts.
 
 mod attributes;
 mod connection;
+mod directory;
 mod handles;
 mod lasting;
 mod live;
@@ -18,6 +20,7 @@ mod patience;
 use super::Texts;
 use crate::error::{CallContext, CallError};
 use connection::{Buffers, Connection, Served, Unmounted};
+pub(crate) use directory::Directory;
 use fuse_backend_rs::api::filesystem::FileSystem;
 use lasting::LastingFiles;
 pub(crate) use lasting::{CPU_INFO, CPUS};
@@ -26,9 +29,13 @@ pub(crate) use mount::{FuseMount, Permissions};
 use notice::Notices;
 use patience::Patience;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::Errno;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, RawDir, openat};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::mount::{OpenTreeFlags, open_tree};
+use std::ffi::CString;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 /// What serving needs of the stack is known: no recursion, buffers on the heap.
@@ -37,66 +44,196 @@ const STACK_BYTES: usize = 128 << 10;
 /// Requests of readers of live files that are answered before the thread looks whether anything else is to be done.
 const TURN_REQUESTS: u32 = 64;
 
-/// The ends of the connections to be served.
-#[derive(Debug, Default)]
-pub(crate) struct Connections {
-    /// For files whose text is made for each reader.
-    pub(crate) live: Option<OwnedFd>,
-    /// For files that change only on an update.
-    pub(crate) lasting: Option<OwnedFd>,
-}
-
-/// A running server; dropping it ends the connections.
+/// A running server; dropping it ends both file systems.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct Server<T> {
     stop: Arc<OwnedFd>,
-    live: Option<Arc<OwnedFd>>,
-    lasting: Option<Arc<OwnedFd>>,
-    notices: Option<Notices>,
+    live: FileSystemOfPod<LiveFiles<T>>,
+    lasting: FileSystemOfPod<LastingFiles<T>>,
+    /// The number of the last directory.
+    directories: AtomicU32,
+    /// Whether nobody has cut a file system off.
+    serves: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
-    /// Serves on a thread of its own.
-    pub(crate) fn start(connections: Connections, texts: impl Texts + Clone) -> Result<Self, CallError> {
-        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).call("eventfd", String::new)?);
-        let live = connections.live.map(Arc::new);
-        let lasting = connections.lasting.map(Arc::new);
-        let mut service = Service {
-            stopped: Arc::clone(&stop),
-            live: live.clone().map(|fuse| Connection::new(fuse, LiveFiles::new(texts.clone()))),
-            lasting: lasting.clone().map(|fuse| Connection::new(fuse, LastingFiles::new(texts))),
-            buffers: Buffers::new(),
-            patience: None,
+/// One of the two.
+#[derive(Debug)]
+struct FileSystemOfPod<F> {
+    connection: Arc<OwnedFd>,
+    /// Mounted nowhere. Held so that the kernel takes the file system apart when the server is dropped, and not in the exit of a
+    /// container's last process, which would wait for it.
+    tree: OwnedFd,
+    files: Arc<F>,
+    permissions: Permissions,
+    parts: Parts,
+    notices: Notices,
+}
+
+/// What the kernel lets parts be cloned of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    /// A tree that is mounted nowhere (Linux 6.15).
+    Detached,
+    /// A tree that was mounted, which can be done once: not again after it was taken off. Each container gets one of its own
+    /// (Linux 5.15).
+    OneForEach,
+    /// The same, and there is one.
+    OneForAll,
+}
+
+impl<F: FileSystem + Send + Sync + Default> FileSystemOfPod<F> {
+    fn make(permissions: Permissions) -> Result<Self, CallError> {
+        let FuseMount { connection, tree } = FuseMount::new(permissions)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH;
+        let parts = if open_tree(&tree, "", flags | OpenTreeFlags::OPEN_TREE_CLOEXEC).is_ok() {
+            Parts::Detached
+        } else if mount::mount(connection.as_fd(), permissions).is_ok() {
+            Parts::OneForEach
+        } else {
+            Parts::OneForAll
         };
-        let notices = service.lasting.as_ref().map(Connection::notices);
-        let thread = std::thread::Builder::new()
-            .name("proc-view".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || while service.turn().is_ok() {})
-            .map_err(|error| Errno::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EAGAIN)))
-            .call("clone", || "thread proc-view".into())?;
-        Ok(Self { stop, live, lasting, notices, thread: Some(thread) })
+        let connection = Arc::new(connection);
+        let notices = Notices::new(Arc::clone(&connection));
+        Ok(Self { connection, tree, files: Arc::default(), permissions, parts, notices })
     }
 
-    /// Has the kernel drop what it keeps. Never called by the thread that serves: a reader who waits for an answer holds what
-    /// this waits for.
-    pub(crate) fn invalidate(&self) {
-        if let Some(notices) = &self.notices {
-            lasting::invalidate(notices);
+    fn connection(&self) -> Connection<Arc<F>> {
+        Connection::new(Arc::clone(&self.connection), Arc::clone(&self.files))
+    }
+
+    /// A tree of the file system that somebody may take parts of.
+    fn tree_to_take_apart(&self) -> Result<OwnedFd, CallError> {
+        match self.parts {
+            Parts::Detached | Parts::OneForAll => {
+                fcntl_dupfd_cloexec(&self.tree, 3).call("fcntl", || "F_DUPFD_CLOEXEC".into())
+            }
+            Parts::OneForEach => mount::mount(self.connection.as_fd(), self.permissions),
         }
-    }
-
-    /// More mounts of the same file systems: of the live files, of the lasting ones.
-    pub(crate) fn mount_again(&self) -> Result<(Option<OwnedFd>, Option<OwnedFd>), CallError> {
-        let again = |fuse: &Option<Arc<OwnedFd>>, permissions| {
-            fuse.as_ref().map(|fuse| mount::mount(fuse.as_fd(), permissions)).transpose()
-        };
-        Ok((again(&self.live, Permissions::ByMode)?, again(&self.lasting, Permissions::Everybody)?))
     }
 }
 
-impl Drop for Server {
+impl<T: Texts + Clone> Server<T> {
+    /// Serves on a thread of its own, nothing yet.
+    pub(crate) fn start() -> Result<Self, CallError> {
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).call("eventfd", String::new)?);
+        let live = FileSystemOfPod::<LiveFiles<T>>::make(Permissions::ByMode)?;
+        let lasting = FileSystemOfPod::<LastingFiles<T>>::make(Permissions::Everybody)?;
+        let serves = Arc::new(AtomicBool::new(true));
+        let mut service = Service {
+            stopped: Arc::clone(&stop),
+            live: live.connection(),
+            lasting: lasting.connection(),
+            buffers: Buffers::new(),
+            patience: None,
+        };
+        let serving = Arc::clone(&serves);
+        let serve = move || {
+            while service.turn().is_ok() {}
+            serving.store(false, Ordering::Release);
+        };
+        let thread = std::thread::Builder::new()
+            .name("proc-view".into())
+            .stack_size(STACK_BYTES)
+            .spawn(serve)
+            .map_err(|error| Errno::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EAGAIN)))
+            .call("clone", || "thread proc-view".into())?;
+        Ok(Self { stop, live, lasting, directories: AtomicU32::new(0), serves, thread: Some(thread) })
+    }
+
+    /// Makes a directory in both file systems, to be [given to a container](Self::fill) and [removed](Self::remove) again. None when
+    /// the server does not serve any more, because somebody has cut a file system off
+    /// (`/sys/fs/fuse/connections/*/abort`), or has no number left.
+    pub(crate) fn add(&self) -> Option<Directory> {
+        let last = self.directories.fetch_add(1, Ordering::Relaxed);
+        let directory = last.checked_add(1).and_then(Directory::new)?;
+        if !self.serves() {
+            return None;
+        }
+        self.live.files.add(directory);
+        self.lasting.files.add(directory);
+        Some(directory)
+    }
+
+    /// Whether nobody has cut a file system off.
+    pub(crate) fn serves(&self) -> bool {
+        self.serves.load(Ordering::Acquire)
+    }
+
+    /// Has the kernel ask for all names of a directory, so that it knows them when a container's process, which others wait for,
+    /// takes them. It may forget them again.
+    pub(crate) fn look_up(&self, directory: Directory) -> Result<(), CallError> {
+        let name = directory.name();
+        let open = |tree: &OwnedFd, path: &str, access: OFlags| {
+            openat(tree, path, access | OFlags::CLOEXEC, Mode::empty())
+                .call("openat", || format!("{path} of the view"))
+        };
+        let live = open(&self.live.tree, &name, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut buffer = Vec::<u8>::with_capacity(4096);
+        let mut entries = RawDir::new(&live, buffer.spare_capacity_mut());
+        entries
+            .next()
+            .map_or(Ok(()), |entry| entry.map(drop))
+            .call("getdents64", || format!("{name} of the view"))?;
+        for file in [CPU_INFO, CPUS] {
+            open(&self.lasting.tree, &format!("{name}/{file}"), OFlags::PATH)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a directory to a container.
+    pub(crate) fn fill(&self, directory: Directory, texts: T) {
+        self.live.files.fill(directory, texts.clone());
+        self.lasting.files.fill(directory, texts);
+    }
+
+    /// Removes a container's directory, and has the kernel forget it. Never called by the thread that serves: a reader who waits for
+    /// an answer holds what this waits for.
+    pub(crate) fn remove(&self, directory: Directory) {
+        self.live.files.remove(directory);
+        self.lasting.files.remove(directory);
+        // A number has no zero in it.
+        let name = CString::new(directory.name()).unwrap_or_default();
+        self.live.notices.forget(&name);
+        self.lasting.notices.forget(&name);
+    }
+
+    /// Has the kernel drop what it keeps of a container. As [`Self::remove`], never called by the thread that serves.
+    pub(crate) fn invalidate(&self, directory: Directory) {
+        lasting::invalidate(&self.lasting.notices, directory);
+    }
+}
+
+impl<T> Server<T> {
+    /// The file system of the live files, as it is mounted nowhere.
+    pub(crate) fn live(&self) -> BorrowedFd<'_> {
+        self.live.tree.as_fd()
+    }
+
+    /// Whether the kernel lets one container only have parts of the file systems.
+    pub(crate) fn is_for_one(&self) -> bool {
+        self.live.parts == Parts::OneForAll
+    }
+
+    /// The file system of what lasts, as it is mounted nowhere.
+    pub(crate) fn lasting(&self) -> BorrowedFd<'_> {
+        self.lasting.tree.as_fd()
+    }
+}
+
+impl<T: Texts> Server<T> {
+    /// Live files as a tree to take some of.
+    pub(crate) fn live_to_take_apart(&self) -> Result<OwnedFd, CallError> {
+        self.live.tree_to_take_apart()
+    }
+
+    /// What lasts as a tree to take some of.
+    pub(crate) fn lasting_to_take_apart(&self) -> Result<OwnedFd, CallError> {
+        self.lasting.tree_to_take_apart()
+    }
+}
+
+impl<T> Drop for Server<T> {
     fn drop(&mut self) {
         // Fails only when the counter is full, and then the thread has been told.
         let _told = rustix::io::write(&*self.stop, &1u64.to_ne_bytes());
@@ -109,81 +246,79 @@ impl Drop for Server {
 
 /// Why the thread ends.
 enum End {
-    /// The server was dropped, or nothing is mounted any more.
-    Nothing,
+    /// The server was dropped.
+    Dropped,
+    /// A file system was cut off.
+    CutOff,
 }
 
 /// What the thread has.
 struct Service<T: Texts> {
     stopped: Arc<OwnedFd>,
-    live: Option<Connection<LiveFiles<T>>>,
-    lasting: Option<Connection<LastingFiles<T>>>,
+    live: Connection<Arc<LiveFiles<T>>>,
+    lasting: Connection<Arc<LastingFiles<T>>>,
     buffers: Buffers,
     /// From the first reader on.
     patience: Option<Patience>,
 }
 
+impl From<Unmounted> for End {
+    fn from(_: Unmounted) -> Self {
+        Self::CutOff
+    }
+}
+
 impl<T: Texts> Service<T> {
     /// Waits for a request and answers it.
     fn turn(&mut self) -> Result<(), End> {
-        let stopped = self.stopped.as_fd();
-        let live = self.live.as_ref().map_or(stopped, Connection::as_fd);
-        let lasting = self.lasting.as_ref().map_or(stopped, Connection::as_fd);
-        let mut events = [stopped, live, lasting].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let waited_for = [self.stopped.as_fd(), self.live.as_fd(), self.lasting.as_fd()];
+        let mut events = waited_for.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match poll(&mut events, None) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(()),
-            Err(_) => return Err(End::Nothing),
+            Err(_) => return Err(End::CutOff),
         }
         let [stopped, live, lasting] = events.map(|event| !event.revents().is_empty());
         if stopped {
-            return Err(End::Nothing);
+            return Err(End::Dropped);
         }
         if live {
-            self.serve_live();
+            self.serve_live()?;
         }
         if lasting {
-            serve_one(&mut self.lasting, &mut self.buffers);
+            self.lasting.serve_one(&mut self.buffers)?;
         }
-        if self.live.is_none() && self.lasting.is_none() { Err(End::Nothing) } else { Ok(()) }
+        Ok(())
     }
 
     /// Answers a reader of live files, and goes on while one is expected to ask for more.
-    fn serve_live(&mut self) {
-        let mut served = serve_one(&mut self.live, &mut self.buffers);
+    fn serve_live(&mut self) -> Result<(), Unmounted> {
+        let mut served = self.live.serve_one(&mut self.buffers)?;
         for _ in 1..TURN_REQUESTS {
             if served != Served::InTheMiddle {
-                return;
+                break;
             }
-            served = self.serve_expected();
+            served = self.serve_expected()?;
         }
+        Ok(())
     }
 
     /// Answers the request that is expected, if it comes while the thread is willing to look for it.
-    fn serve_expected(&mut self) -> Served {
+    fn serve_expected(&mut self) -> Result<Served, Unmounted> {
         let patience = self.patience.get_or_insert_with(Patience::of_this_process);
         let looks = patience.looks();
         for _ in 0..looks {
-            let served = serve_one(&mut self.live, &mut self.buffers);
+            let served = self.live.serve_one(&mut self.buffers)?;
             if served != Served::Nothing {
                 patience.rewarded();
-                return served;
+                return Ok(served);
             }
         }
         if looks > 0 {
             patience.disappointed();
         }
-        Served::Nothing
+        Ok(Served::Nothing)
     }
-}
-
-/// Answers one request, if there is one; a connection that is over is given up.
-fn serve_one<F: FileSystem + Sync>(connection: &mut Option<Connection<F>>, buffers: &mut Buffers) -> Served {
-    let served = connection.as_ref().map_or(Ok(Served::Nothing), |open| open.serve_one(buffers));
-    served.unwrap_or_else(|Unmounted| {
-        *connection = None;
-        Served::Nothing
-    })
 }
 
 #[cfg(test)]

@@ -34,11 +34,6 @@ impl FuseMount {
         let tree = mount(connection.as_fd(), permissions)?;
         Ok(Self { connection, tree })
     }
-
-    /// Both ends: the connection, the tree.
-    pub(crate) fn into_parts(self) -> (OwnedFd, OwnedFd) {
-        (self.connection, self.tree)
-    }
 }
 
 /// A detached mount of the file system behind a connection. The first makes it; more of the same need Linux 5.15. Kernels before

@@ -9,7 +9,8 @@
 mod host;
 mod node;
 
-use super::attributes::{Attributes, FOREVER, Kind};
+use super::attributes::{Attributes, FOREVER, Kind, ROOT};
+use super::directory::{Directories, Directory, ITSELF, Place};
 use super::handles::part;
 use super::notice::Notices;
 use crate::proc_view::render::{CPU_TOPOLOGY, CpuTopology, no_cpus};
@@ -21,7 +22,6 @@ use node::{CACHE_FILES, MACHINE_FILES, MachineFile, Node};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::io;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long the kernel believes what can change.
@@ -34,16 +34,17 @@ const SHARED_CACHE_LEVEL: u32 = 3;
 pub(crate) const CPU_INFO: &str = "cpuinfo";
 pub(crate) const CPUS: &str = "cpu";
 
-/// The tree.
+/// What is in a container's directory.
+const TOP: [(&str, Node); 2] = [(CPU_INFO, Node::CpuInfo), (CPUS, Node::Cpus)];
+
+/// The directories of all containers.
 #[derive(Debug)]
-pub(super) struct LastingFiles<T>(
-    /// Of one thread; the trait is made for many.
-    Mutex<Made<T>>,
-);
+pub(super) struct LastingFiles<T>(Directories<Made<T>>);
 
 /// What the files were last made from, and of.
 #[derive(Debug)]
 struct Made<T> {
+    directory: Directory,
     texts: T,
     /// Since when it is so.
     changed: Duration,
@@ -54,38 +55,62 @@ struct Made<T> {
     text: Vec<u8>,
 }
 
-/// Has the kernel ask again for what an update can have changed.
-pub(super) fn invalidate(notices: &Notices) {
+/// Has the kernel ask again for what an update of a container can have changed.
+pub(super) fn invalidate(notices: &Notices, directory: Directory) {
     let lists = ViewFile::ALL.into_iter().filter(|file| is_list(*file)).map(Node::List);
     for node in [Node::CpuInfo, Node::Cpus].into_iter().chain(lists) {
-        notices.invalidate(node.id());
+        notices.invalidate(directory.id(node.id()));
     }
+}
+
+/// What is told of a file that is looked up: nothing but that it is there, so that nothing is made of which no reader is in sight.
+/// The view's files are looked up before the container is there.
+fn unread(directory: Directory, node: Node, changed: Duration) -> Attributes {
+    let id = directory.id(node.id());
+    if node.is_directory() {
+        return Attributes::of_directory(id, changed);
+    }
+    Attributes { id, kind: Kind::File { mode: 0o444, size: 0 }, changed, valid: Duration::ZERO }
 }
 
 fn is_list(file: ViewFile) -> bool {
     file.is_lasting() && file != ViewFile::CpuInfo
 }
 
+impl<T> Default for LastingFiles<T> {
+    fn default() -> Self {
+        Self(Directories::default())
+    }
+}
+
 impl<T: Texts> LastingFiles<T> {
-    pub(super) fn new(texts: T) -> Self {
-        Self(Mutex::new(Made {
-            texts,
-            changed: Duration::ZERO,
-            cpus: None,
-            cpuinfo: None,
-            host: HostCpuDirectory::default(),
-            text: Vec::new(),
-        }))
+    pub(super) fn add(&self, directory: Directory) {
+        self.0.add(directory);
     }
 
-    /// Takes a step about a node.
-    fn with<R>(&self, node: u64, step: impl FnOnce(&mut Made<T>, Node) -> Result<R, Errno>) -> io::Result<R> {
-        let node = Node::of(node).ok_or(Errno::NOENT)?;
-        Ok(step(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), node)?)
+    pub(super) fn fill(&self, directory: Directory, texts: T) {
+        let (changed, host) = (Duration::ZERO, HostCpuDirectory::default());
+        let made = Made { directory, texts, changed, cpus: None, cpuinfo: None, host, text: Vec::new() };
+        self.0.fill(directory, made);
+    }
+
+    pub(super) fn remove(&self, directory: Directory) {
+        self.0.remove(directory);
+    }
+
+    /// Takes a step about a node of a directory.
+    fn with<R>(&self, id: u64, step: impl FnOnce(&mut Made<T>, Node) -> Result<R, Errno>) -> io::Result<R> {
+        let Some(Place::Within(directory, within)) = Place::of(id) else { return Err(Errno::NOENT.into()) };
+        let node = Node::of(within).ok_or(Errno::NOENT)?;
+        Ok(self.0.with(directory, |made| step(made, node))?)
     }
 }
 
 impl<T: Texts> Made<T> {
+    fn id(&self, node: Node) -> u64 {
+        self.directory.id(node.id())
+    }
+
     /// Looks at the CPUs, and returns their number.
     fn look(&mut self) -> Result<u32, Errno> {
         let cpus = self.texts.cpus()?;
@@ -106,17 +131,15 @@ impl<T: Texts> Made<T> {
             let size = u64::try_from(self.text(node)?.len()).unwrap_or_default();
             (Kind::File { mode: 0o444, size }, VALID)
         };
-        Ok(Attributes { id: node.id(), kind, changed: self.changed, valid })
+        Ok(Attributes { id: self.id(node), kind, changed: self.changed, valid })
     }
 
-    /// What a look-up is told: of a file nothing but that it is there, so that nothing is made of which no reader is in sight.
-    /// The view's files are looked up when the container is made.
+    /// What a look-up is told.
     fn found(&mut self, node: Node) -> Result<Attributes, Errno> {
         if node.is_directory() {
             return self.attributes(node);
         }
-        let kind = Kind::File { mode: 0o444, size: 0 };
-        Ok(Attributes { id: node.id(), kind, changed: self.changed, valid: Duration::ZERO })
+        Ok(unread(self.directory, node, self.changed))
     }
 
     /// A CPU's files are there if the CPU is; nothing is looked at for the others.
@@ -173,7 +196,7 @@ impl<T: Texts> Made<T> {
         self.check_existence(node)?;
         let named = |name: &str, node| (name.to_owned(), node);
         Ok(match node {
-            Node::Root => vec![named(CPU_INFO, Node::CpuInfo), named(CPUS, Node::Cpus)],
+            Node::Itself => TOP.into_iter().map(|(name, node)| named(name, node)).collect(),
             Node::Cpus => {
                 let cpus = (0..self.look()?).map(|cpu| (format!("cpu{cpu}"), Node::Cpu(cpu)));
                 let lists = ViewFile::ALL.into_iter().filter(|file| is_list(*file));
@@ -227,6 +250,22 @@ impl<T: Texts> FileSystem for LastingFiles<T> {
     }
 
     fn lookup(&self, _: &Context, parent: u64, name: &CStr) -> io::Result<Entry> {
+        match Place::of(parent) {
+            Some(Place::Root) => {
+                let directory = self.0.look_up(name)?;
+                return Ok(Attributes::of_directory(directory.id(ITSELF), Duration::ZERO).entry(FOREVER));
+            }
+            // Known before there is anything to be read.
+            Some(Place::Within(directory, ITSELF)) => {
+                self.0.check(directory)?;
+                let (_, node) = TOP
+                    .into_iter()
+                    .find(|(known, _)| known.as_bytes() == name.to_bytes())
+                    .ok_or(Errno::NOENT)?;
+                return Ok(unread(directory, node, Duration::ZERO).entry(FOREVER));
+            }
+            _ => {}
+        }
         self.with(parent, |made, parent| {
             let child = made.look_up(parent, name.to_bytes())?;
             // A CPU's directory goes with the CPU, any other name stays.
@@ -236,6 +275,9 @@ impl<T: Texts> FileSystem for LastingFiles<T> {
     }
 
     fn getattr(&self, _: &Context, node: u64, _handle: Option<u64>) -> io::Result<(stat64, Duration)> {
+        if node == ROOT {
+            return Ok((Attributes::of_directory(ROOT, Duration::ZERO).stat(), FOREVER));
+        }
         self.with(node, |made, node| {
             made.attributes(node).map(|attributes| (attributes.stat(), attributes.valid))
         })
@@ -281,15 +323,19 @@ impl<T: Texts> FileSystem for LastingFiles<T> {
         offset: u64,
         add_entry: &mut dyn FnMut(DirEntry<'_>) -> io::Result<usize>,
     ) -> io::Result<()> {
+        // Whoever needs a container's directory knows its name.
+        if node == ROOT {
+            return Ok(());
+        }
         self.with(node, |made, node| {
             let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
-            let children = made.children(node)?;
+            let (children, made) = (made.children(node)?, &*made);
             // Until one does not fit.
             let _all = children.iter().zip(1..).skip(skipped).all(|((name, child), offset)| {
                 let kind =
                     if child.is_directory() { Kind::Directory } else { Kind::File { mode: 0o444, size: 0 } };
                 let type_ = kind.entry_type();
-                let entry = DirEntry { ino: child.id(), offset, type_, name: name.as_bytes() };
+                let entry = DirEntry { ino: made.id(*child), offset, type_, name: name.as_bytes() };
                 matches!(add_entry(entry), Ok(1..))
             });
             Ok(())

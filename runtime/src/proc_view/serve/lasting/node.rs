@@ -1,13 +1,15 @@
-//! Files and directories about CPUs, and how they are numbered: a node's id says what it is, so nothing is remembered.
+//! Files and directories about CPUs, and how they are numbered within a container's directory: an id says what the node is, so
+//! nothing is remembered.
 
+use super::super::directory::ITSELF;
 use crate::proc_view::ViewFile;
 use crate::proc_view::render::{CPU_TOPOLOGY, CpuTopology};
 
 /// What there is to be looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Node {
-    /// The root, in which the next two are.
-    Root,
+    /// The container's directory, in which the next two are.
+    Itself,
     /// `/proc/cpuinfo`
     CpuInfo,
     /// `/sys/devices/system/cpu`, and all others below it.
@@ -68,10 +70,10 @@ pub(super) const CACHE_FILES: [&str; 10] = [
 ];
 
 impl Node {
-    /// Its id: kind, what is counted within it, the CPU.
+    /// Its id among the nodes of its directory, in forty bits: kind, what is counted within it, the CPU.
     pub(super) fn id(self) -> u64 {
         let (kind, first, second, cpu) = match self {
-            Self::Root => return super::super::attributes::ROOT,
+            Self::Itself => return ITSELF,
             Self::CpuInfo => (2, 0, 0, 0),
             Self::Cpus => (3, 0, 0, 0),
             Self::List(file) => (4, position(&ViewFile::ALL, &file), 0, 0),
@@ -86,16 +88,18 @@ impl Node {
             Self::Cache(cpu, index) => (13, index, 0, cpu),
             Self::CacheFile(cpu, index, file) => (14, index, file, cpu),
         };
-        let [a, b, c, d] = cpu.to_le_bytes();
-        u64::from_le_bytes([kind, first, second, 0, a, b, c, d])
+        // No kind is beyond 15, nor is a second count; no machine has 16 million CPUs.
+        let [a, b, c, _] = cpu.to_le_bytes();
+        u64::from_le_bytes([kind | second << 4, first, a, b, c, 0, 0, 0])
     }
 
     /// What an id stands for.
     pub(super) fn of(id: u64) -> Option<Self> {
-        let [kind, first, second, _, a, b, c, d] = id.to_le_bytes();
-        let cpu = u32::from_le_bytes([a, b, c, d]);
+        let [kind_and_second, first, a, b, c, _, _, _] = id.to_le_bytes();
+        let (kind, second) = (kind_and_second & 0xf, kind_and_second >> 4);
+        let cpu = u32::from_le_bytes([a, b, c, 0]);
         Some(match kind {
-            1 => Self::Root,
+            1 => Self::Itself,
             2 => Self::CpuInfo,
             3 => Self::Cpus,
             4 => Self::List(*ViewFile::ALL.get(usize::from(first))?),
@@ -114,8 +118,8 @@ impl Node {
     }
 
     pub(super) const fn is_directory(self) -> bool {
-        use Node::{Cache, Caches, Cpu, Cpus, Root, Topology, Vulnerabilities};
-        matches!(self, Root | Cpus | Vulnerabilities | Cpu(_) | Topology(_) | Caches(_) | Cache(..))
+        use Node::{Cache, Caches, Cpu, Cpus, Itself, Topology, Vulnerabilities};
+        matches!(self, Itself | Cpus | Vulnerabilities | Cpu(_) | Topology(_) | Caches(_) | Cache(..))
     }
 
     /// The CPU that it belongs to.
@@ -143,7 +147,7 @@ mod tests {
         let lists = ViewFile::ALL.map(Node::List);
         let topology = CPU_TOPOLOGY.iter().map(|file| Node::TopologyFile(70_000, file));
         let others = [
-            Node::Root,
+            Node::Itself,
             Node::CpuInfo,
             Node::Cpus,
             Node::Machine(1),
