@@ -13,5 +13,6 @@ pub mod log;
 pub mod readiness;
 pub mod reaper;
 pub mod server;
+mod socket;
 pub mod task;
 pub mod version;

@@ -17,9 +17,10 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, timeout},
 };
-use ttrpc::{asynchronous::transport::Socket, context};
+use ttrpc::{asynchronous::transport, context};
 
 use super::Queued;
+use crate::socket::Socket;
 
 /// An event that containerd could not be reached for stays at the head of the queue until it is this old: long
 /// enough for containerd to be upgraded, and then the next event is tried.
@@ -132,11 +133,12 @@ impl Forwarder {
     }
 
     async fn connect(&self) -> Result<EventsClient, DeliveryError> {
-        let stream = UnixStream::connect(&self.address)
-            .await
+        let stream = UnixStream::connect(&self.address).await.and_then(UnixStream::into_std);
+        let stream = stream
+            .and_then(|stream| Socket::new(stream.into()))
             .map_err(|source| DeliveryError::Connect { path: self.address.clone(), source })?;
         let stream = BufReader::with_capacity(ANSWER_BYTES, stream);
-        Ok(EventsClient::new(Client::new(Socket::new(stream))))
+        Ok(EventsClient::new(Client::new(transport::Socket::new(stream))))
     }
 
     /// Waits before the next try. A flush cuts the wait short, and those after it are short: time is then.

@@ -2,18 +2,21 @@
 
 use std::{
     fmt, io,
+    os::{fd::OwnedFd, unix::net::UnixListener},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_core::Stream;
+use rustix::net::sockopt::socket_peercred;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, BufReader, ReadBuf},
-    net::{UnixListener, UnixStream},
+    io::{AsyncRead, AsyncWrite, BufReader, Interest, ReadBuf, unix::AsyncFd},
     sync::watch,
     time::{Instant, Sleep, sleep_until},
 };
+
+use crate::{readiness::watch, socket::Socket};
 
 /// After an accept that failed for want of descriptors or memory: the next would fail at once, too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -37,27 +40,40 @@ impl OpenConnections {
 
 /// The stream of accepted connections that ttrpc's server takes.
 pub(super) struct SameUserConnections {
-    listener: UnixListener,
+    listener: AsyncFd<OwnedFd>,
     own_uid: u32,
     open: OpenConnections,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl SameUserConnections {
-    pub(super) fn new(listener: UnixListener, open: OpenConnections) -> Self {
-        Self { listener, own_uid: rustix::process::geteuid().as_raw(), open, pause: None }
+    /// Of a listener that does not block.
+    pub(super) fn new(listener: UnixListener, open: OpenConnections) -> io::Result<Self> {
+        let listener = watch(listener.into(), Interest::READABLE)?;
+        Ok(Self { listener, own_uid: rustix::process::geteuid().as_raw(), open, pause: None })
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        loop {
+            let mut guard = ready!(self.listener.poll_read_ready(context))?;
+            match Socket::accept(self.listener.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                accepted => return Poll::Ready(accepted),
+            }
+        }
     }
 
     /// The file mode of the socket already keeps others out; a socket in a directory that was opened up still does.
-    fn admit(&self, stream: UnixStream) -> Option<Connection> {
-        match stream.peer_cred() {
-            Ok(peer) if peer.uid() == self.own_uid => {
+    fn admit(&self, stream: Socket) -> Option<Connection> {
+        match socket_peercred(&stream) {
+            Ok(peer) if peer.uid.as_raw() == self.own_uid => {
                 self.open.0.send_modify(|open| *open += 1);
                 let stream = BufReader::with_capacity(READ_BUFFER_BYTES, stream);
                 Some(Connection { stream, open: self.open.clone() })
             }
             Ok(peer) => {
-                tracing::warn!(uid = peer.uid(), pid = peer.pid(), "connection of another user refused");
+                let (uid, pid) = (peer.uid.as_raw(), peer.pid.as_raw_nonzero());
+                tracing::warn!(uid, pid, "connection of another user refused");
                 None
             }
             Err(error) => {
@@ -84,11 +100,11 @@ impl Stream for SameUserConnections {
         let this = self.get_mut();
         loop {
             if let Some(pause) = this.pause.as_mut() {
-                std::task::ready!(pause.as_mut().poll(context));
+                ready!(pause.as_mut().poll(context));
                 this.pause = None;
             }
-            match std::task::ready!(this.listener.poll_accept(context)) {
-                Ok((stream, _)) => {
+            match ready!(this.poll_accept(context)) {
+                Ok(stream) => {
                     if let Some(connection) = this.admit(stream) {
                         return Poll::Ready(Some(Ok(connection)));
                     }
@@ -105,7 +121,7 @@ impl Stream for SameUserConnections {
 /// An admitted connection; counted until it is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: BufReader<UnixStream>,
+    stream: BufReader<Socket>,
     open: OpenConnections,
 }
 

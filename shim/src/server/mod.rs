@@ -119,9 +119,9 @@ impl std::fmt::Debug for Services {
 pub async fn serve(listener: UnixListener, services: Services) -> Result<RunningServer, ServerError> {
     let socket_error = |step| move |source| ServerError::Socket { step, source };
     listener.set_nonblocking(true).map_err(socket_error("fcntl(O_NONBLOCK)"))?;
-    let listener = tokio::net::UnixListener::from_std(listener).map_err(socket_error("epoll_ctl"))?;
     let connections = OpenConnections::default();
-    let accepted = SameUserConnections::new(listener, connections.clone());
+    let accepted =
+        SameUserConnections::new(listener, connections.clone()).map_err(socket_error("epoll_ctl"))?;
     let mut server = Server::new().add_listener(Listener::new(accepted)).register_service(methods(services));
     server.start().await.map_err(ServerError::Start)?;
     Ok(RunningServer { server, connections })
