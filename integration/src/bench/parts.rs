@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::node::protocol::Ending;
 use crate::progress::{Progress, StepLog};
 
-const IMAGE: &str = "ballast.dev/test/debian:latest";
+const IMAGE: &str = "ballast.dev/test/measured:latest";
 const GENERATOR: &str = "cri-bench";
 
 /// Seconds of asking containerd for statistics.

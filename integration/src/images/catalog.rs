@@ -99,6 +99,12 @@ static PROBE: Layer = Layer {
     additions: &[Program { path: "probe", mode: 0o755, source: "probe.c", libc: Libc::Gnu }],
 };
 
+/// The process of the containers that the benchmarks measure.
+static PARROT: Layer = Layer {
+    packages: &[],
+    additions: &[Program { path: "parrot", mode: 0o755, source: "parrot.c", libc: Libc::Musl }],
+};
+
 static SANDBOX_LAYERS: &[&Layer] = &[&PAUSE];
 static SHELL_LAYERS: &[&Layer] = &[&BASE, &BUSYBOX];
 
@@ -373,6 +379,7 @@ pub(super) static IMAGES: &[Image] = &[
     ),
     image(&["ballast.dev/test/busybox:latest"], &[&BASE, &BUSYBOX, marker!("ballast")], SHELL),
     image(&["ballast.dev/test/debian:latest"], &[&BASE, &DEBIAN], SHELL),
+    image(&["ballast.dev/test/measured:latest"], &[&BASE, &DEBIAN, &PARROT], SHELL),
     image(
         &["ballast.dev/test/programs:latest"],
         &[

@@ -17,10 +17,9 @@ const requestTimeout = time.Minute
 // The cgroup of all pods.
 const podsCgroup = "/kubepods"
 
-// The containers' process: it says back what it is told, and ends at once on SIGTERM, so that stopping measures the runtime.
-var process = []string{
-	"sh", "-c", "trap 'exit 0' TERM; exec 3<&0; while read line; do echo \"$line\"; done <&3 & wait $!",
-}
+// The containers' process: it says back what it is told, and ends at once on SIGTERM, so that stopping measures the runtime. Its
+// start takes next to nothing, so that starting does, too.
+var process = []string{"/parrot"}
 
 // bench creates pods and remembers them until they are removed.
 type bench struct {
