@@ -76,7 +76,7 @@ fn try_make(
     let epoch = epoch(view.files);
     let origin = Origin::now(cgroup.lineage()?, view.rounding, epoch);
     let (of_the_kernel, of_the_shim) = divide(runtime.native_views(), view.files, cgroup)?;
-    let served = runtime.views().serve(&ContainerTexts::new(origin))?;
+    let served = runtime.views().serve(ContainerTexts::new(origin))?;
     let made = ViewOfContainer { served, of_the_shim, of_the_kernel, placement: Placement::InPlace };
     plan.proc_view = Some(made.plan_placing(cgroup, descriptors)?);
     if epoch != Epoch::default() {

@@ -221,6 +221,15 @@ impl<T> Server<T> {
     }
 }
 
+#[cfg(test)]
+impl<T> Server<T> {
+    /// As on kernels before Linux 5.15.
+    pub(crate) fn have_one_tree(&mut self) {
+        self.live.parts = Parts::OneForAll;
+        self.lasting.parts = Parts::OneForAll;
+    }
+}
+
 impl<T: Texts> Server<T> {
     /// Live files as a tree to take some of.
     pub(crate) fn live_to_take_apart(&self) -> Result<OwnedFd, CallError> {
