@@ -7,9 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::readers::Readers;
-use super::{DEBIAN, MI, PROGRAMS, asking, column, limited, limited_to, node};
+use super::{DEBIAN, MI, PROGRAMS, asking, column, limited, limited_to, node, total_kib};
 use ballast_integration::testbed::command::{crictl, run};
-use ballast_integration::testbed::container::Container;
 use ballast_integration::testbed::pod::Pod;
 use ballast_integration::testbed::process::{Process, ask_until};
 use ballast_integration::testbed::scratch::Scratch;
@@ -74,7 +73,7 @@ fn a_reader_of_a_stopped_shim_can_be_killed() {
     // Before the shim goes on.
     assert_eq!(reader.wait().unwrap().code(), None);
     shim.signal(Signal::CONT);
-    assert_eq!(column(&container.exec(&["cat", "/proc/meminfo"]), "MemTotal:", 1), 64 * 1024);
+    assert_eq!(total_kib(&container), 64 * 1024);
 }
 
 #[test]
@@ -105,10 +104,6 @@ fn threads(process: &Process, name: &str) -> usize {
     let tasks = fs::read_dir(format!("/proc/{}/task", process.pid)).unwrap().flatten();
     let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
     names.filter(|found| found.trim_end() == name).count()
-}
-
-fn total_kib(container: &Container) -> u64 {
-    column(&container.exec(&["cat", "/proc/meminfo"]), "MemTotal:", 1)
 }
 
 #[test]
@@ -144,9 +139,16 @@ fn a_view_that_was_cut_off_is_an_error_and_the_next_container_has_one_again() {
     run("unshare", &["--mount", "sh", "-c", &abort]).expect_success("abort the connection");
     let cut_off = first.try_exec(&["cat", "/proc/meminfo"]);
     assert!(cut_off.code != Some(0) && cut_off.stderr.contains("not connected"), "{cut_off:?}");
+    assert_eq!(first.exec(&["cat", "/sys/devices/system/cpu/online"]), "0", "the other file system goes on");
     let second = pod.start(limited_to(96 * MI));
     assert_eq!(total_kib(&second), 96 * 1024);
-    assert_eq!(threads(&shim(&pod), "proc-view"), 1);
+    assert_eq!(
+        threads(&shim(&pod), "proc-view"),
+        2,
+        "the first container's is still there for the rest of its view"
+    );
+    crictl(&["rm", "--force", &first.id]);
+    assert_eq!((threads(&shim(&pod), "proc-view"), total_kib(&second)), (1, 96 * 1024));
 }
 
 /// By something that runs and does nothing of a shim's.

@@ -1,14 +1,10 @@
 //! Whose machine is shown to whom: the mount says it, and no name, namespace or cgroup of the reader's does.
 
-use super::{DEBIAN, MI, asking, column, limited, limited_to, node};
+use super::{DEBIAN, MI, asking, column, limited, limited_to, node, total_kib};
 use ballast_integration::testbed::command::run;
 use ballast_integration::testbed::container::Container;
 use ballast_integration::testbed::json::merge;
 use serde_json::{Value, json};
-
-fn total_kib(container: &Container) -> u64 {
-    column(&container.exec(&["cat", "/proc/meminfo"]), "MemTotal:", 1)
-}
 
 #[test]
 fn a_first_process_with_blanks_and_brackets_in_its_name_has_an_uptime() {

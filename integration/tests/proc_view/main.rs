@@ -20,6 +20,7 @@ mod sysinfo;
 mod texts;
 mod truth;
 
+use ballast_integration::testbed::container::Container;
 use ballast_integration::testbed::node::Node;
 use serde_json::{Value, json};
 
@@ -60,6 +61,12 @@ fn limited_to(memory_bytes: u64) -> Value {
         "command": ["sleep", "1000"],
         "linux": {"resources": resources},
     })
+}
+
+/// The memory that the container's `meminfo` says there is.
+#[track_caller]
+fn total_kib(container: &Container) -> u64 {
+    column(&container.exec(&["cat", "/proc/meminfo"]), "MemTotal:", 1)
 }
 
 /// The number in a column of the line that begins so.

@@ -4,9 +4,9 @@ use super::Context;
 use super::rootfs::{Rootfs, attach};
 use crate::error::{StepContext, StepError};
 use crate::plan::wire::ProcViewPlan;
-use crate::proc_view::{CPU_INFO, CPUS};
+use crate::proc_view::{CPU_INFO, CPUS, look_all_up};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, RawDir, fstatfs, openat};
+use rustix::fs::{Mode, OFlags, fstatfs, openat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
 use rustix::process::fchdir;
@@ -81,7 +81,7 @@ impl<'a> Pieces<'a> {
         if let Some((view, shown)) = &plan.live {
             let names = shown.iter().map(|file| file.name());
             let trees = DirectoryOfView::open(context.descriptor(*view)?, &plan.directory, OFlags::RDONLY)
-                .and_then(|directory| directory.look_all_up().map(|()| directory))
+                .and_then(|directory| look_all_up(&directory.directory).map(|()| directory))
                 .and_then(|directory| directory.take_apart(rootfs, names.clone()))
                 .step(take_apart)?;
             pieces.of_procfs.extend(names.zip(trees.into_iter().map(Tree::Taken)));
@@ -151,14 +151,6 @@ impl<'a> DirectoryOfView<'a> {
     fn open(tree: BorrowedFd<'a>, name: &CStr, access: OFlags) -> Result<Self, Errno> {
         let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Self { tree, directory: openat(tree, name, flags, Mode::empty())? })
-    }
-
-    /// Lists the directory, which tells the kernel of all its files in one request instead of one for each.
-    fn look_all_up(&self) -> Result<(), Errno> {
-        let mut buffer = Vec::<u8>::with_capacity(4096);
-        // One call gets as much as the server puts into one answer; the rest would be looked up by name.
-        let mut entries = RawDir::new(&self.directory, buffer.spare_capacity_mut());
-        entries.next().map_or(Ok(()), |entry| entry.map(drop))
     }
 
     /// A tree of each name. Before Linux 6.15 they can be cloned of an attached mount only, so it is attached for that moment, in

@@ -183,9 +183,7 @@ impl ViewOfContainer {
         for file in &self.of_the_kernel {
             trees.push((descriptors.add(file.tree(cgroup)?), file.name()));
         }
-        // A number has no zero in it.
-        let directory = CString::new(self.served.directory()).unwrap_or_default();
-        Ok(ProcViewPlan { directory, live, lasting, trees })
+        Ok(ProcViewPlan { directory: self.served.directory(), live, lasting, trees })
     }
 
     /// What it covers.

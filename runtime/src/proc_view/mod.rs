@@ -19,7 +19,7 @@ pub use file::ViewFile;
 pub(crate) use native::NativeViews;
 pub use policy::{Containers, CpuView, Selection, UnknownFile, ViewPolicy};
 pub(crate) use sample::{Epoch, Origin};
-pub(crate) use serve::{CPU_INFO, CPUS, FuseMount, Permissions};
+pub(crate) use serve::{CPU_INFO, CPUS, FuseMount, Permissions, look_all_up};
 pub use texts::ViewCounters;
 pub(crate) use texts::{ContainerTexts, ShownCpus, Texts};
 pub(crate) use view::{View, Views};

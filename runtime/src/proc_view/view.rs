@@ -1,9 +1,10 @@
-//! One container's view while it lives: its texts, served.
+//! The views of a pod's containers while these live: their texts, served.
 
 use super::serve::{Directory, Server};
 use super::texts::{ContainerTexts, Texts};
 use crate::error::{CallContext, CallError};
 use rustix::io::Errno;
+use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Serves the views of a pod's containers.
@@ -93,7 +94,7 @@ impl View {
     }
 
     /// The name of its directory in both.
-    pub(crate) fn directory(&self) -> String {
+    pub(crate) fn directory(&self) -> CString {
         self.directory.name()
     }
 

@@ -4,7 +4,7 @@
 use super::attributes::ROOT;
 use rustix::io::Errno;
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bits of a node's id that say which node of its directory it is; those above are the directory's number.
@@ -40,8 +40,9 @@ impl Directory {
     }
 
     /// The name in the root.
-    pub(crate) fn name(self) -> String {
-        self.0.to_string()
+    pub(crate) fn name(self) -> CString {
+        // A number has no zero byte.
+        CString::new(self.0.to_string()).unwrap_or_default()
     }
 
     fn named(name: &CStr) -> Option<Self> {

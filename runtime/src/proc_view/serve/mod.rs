@@ -33,7 +33,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir, openat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::mount::{OpenTreeFlags, open_tree};
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -122,20 +122,16 @@ impl<T: Texts + Clone> Server<T> {
         let serves = Arc::new(AtomicBool::new(true));
         let mut service = Service {
             stopped: Arc::clone(&stop),
-            live: live.connection(),
-            lasting: lasting.connection(),
+            live: Some(live.connection()),
+            lasting: Some(lasting.connection()),
+            serves: Arc::clone(&serves),
             buffers: Buffers::new(),
             patience: None,
-        };
-        let serving = Arc::clone(&serves);
-        let serve = move || {
-            while service.turn().is_ok() {}
-            serving.store(false, Ordering::Release);
         };
         let thread = std::thread::Builder::new()
             .name("proc-view".into())
             .stack_size(STACK_BYTES)
-            .spawn(serve)
+            .spawn(move || while service.turn().is_ok() {})
             .map_err(|error| Errno::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EAGAIN)))
             .call("clone", || "thread proc-view".into())?;
         Ok(Self { stop, live, lasting, directories: AtomicU32::new(0), serves, thread: Some(thread) })
@@ -163,22 +159,17 @@ impl<T: Texts + Clone> Server<T> {
     /// Has the kernel ask for all names of a directory, so that it knows them when a container's process, which others wait for,
     /// takes them. It may forget them again.
     pub(crate) fn look_up(&self, directory: Directory) -> Result<(), CallError> {
-        let name = directory.name();
-        let open = |tree: &OwnedFd, path: &str, access: OFlags| {
-            openat(tree, path, access | OFlags::CLOEXEC, Mode::empty())
-                .call("openat", || format!("{path} of the view"))
+        let look_up = || {
+            let open = |tree: &OwnedFd, name: &CStr, access: OFlags| {
+                openat(tree, name, access | OFlags::CLOEXEC, Mode::empty())
+            };
+            look_all_up(open(&self.live.tree, &directory.name(), OFlags::RDONLY)?)?;
+            let lasting = open(&self.lasting.tree, &directory.name(), OFlags::PATH)?;
+            [CPU_INFO, CPUS].into_iter().try_for_each(|name| {
+                openat(&lasting, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map(drop)
+            })
         };
-        let live = open(&self.live.tree, &name, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut buffer = Vec::<u8>::with_capacity(4096);
-        let mut entries = RawDir::new(&live, buffer.spare_capacity_mut());
-        entries
-            .next()
-            .map_or(Ok(()), |entry| entry.map(drop))
-            .call("getdents64", || format!("{name} of the view"))?;
-        for file in [CPU_INFO, CPUS] {
-            open(&self.lasting.tree, &format!("{name}/{file}"), OFlags::PATH)?;
-        }
-        Ok(())
+        look_up().call("openat", || format!("{:?} of the views", directory.name()))
     }
 
     /// Gives a directory to a container.
@@ -192,8 +183,7 @@ impl<T: Texts + Clone> Server<T> {
     pub(crate) fn remove(&self, directory: Directory) {
         self.live.files.remove(directory);
         self.lasting.files.remove(directory);
-        // A number has no zero in it.
-        let name = CString::new(directory.name()).unwrap_or_default();
+        let name = directory.name();
         self.live.notices.forget(&name);
         self.lasting.notices.forget(&name);
     }
@@ -202,9 +192,7 @@ impl<T: Texts + Clone> Server<T> {
     pub(crate) fn invalidate(&self, directory: Directory) {
         lasting::invalidate(&self.lasting.notices, directory);
     }
-}
 
-impl<T> Server<T> {
     /// The file system of the live files, as it is mounted nowhere.
     pub(crate) fn live(&self) -> BorrowedFd<'_> {
         self.live.tree.as_fd()
@@ -219,18 +207,7 @@ impl<T> Server<T> {
     pub(crate) fn lasting(&self) -> BorrowedFd<'_> {
         self.lasting.tree.as_fd()
     }
-}
 
-#[cfg(test)]
-impl<T> Server<T> {
-    /// As on kernels before Linux 5.15.
-    pub(crate) fn have_one_tree(&mut self) {
-        self.live.parts = Parts::OneForAll;
-        self.lasting.parts = Parts::OneForAll;
-    }
-}
-
-impl<T: Texts> Server<T> {
     /// Live files as a tree to take some of.
     pub(crate) fn live_to_take_apart(&self) -> Result<OwnedFd, CallError> {
         self.live.tree_to_take_apart()
@@ -239,6 +216,15 @@ impl<T: Texts> Server<T> {
     /// What lasts as a tree to take some of.
     pub(crate) fn lasting_to_take_apart(&self) -> Result<OwnedFd, CallError> {
         self.lasting.tree_to_take_apart()
+    }
+}
+
+#[cfg(test)]
+impl<T> Server<T> {
+    /// As on kernels before Linux 5.15.
+    pub(crate) fn have_one_tree(&mut self) {
+        self.live.parts = Parts::OneForAll;
+        self.lasting.parts = Parts::OneForAll;
     }
 }
 
@@ -255,79 +241,94 @@ impl<T> Drop for Server<T> {
 
 /// Why the thread ends.
 enum End {
-    /// The server was dropped.
-    Dropped,
-    /// A file system was cut off.
-    CutOff,
+    /// The server was dropped, or both file systems were cut off.
+    Nothing,
 }
 
 /// What the thread has.
 struct Service<T: Texts> {
     stopped: Arc<OwnedFd>,
-    live: Connection<Arc<LiveFiles<T>>>,
-    lasting: Connection<Arc<LastingFiles<T>>>,
+    live: Option<Connection<Arc<LiveFiles<T>>>>,
+    lasting: Option<Connection<Arc<LastingFiles<T>>>>,
+    serves: Arc<AtomicBool>,
     buffers: Buffers,
     /// From the first reader on.
     patience: Option<Patience>,
 }
 
-impl From<Unmounted> for End {
-    fn from(_: Unmounted) -> Self {
-        Self::CutOff
-    }
-}
-
 impl<T: Texts> Service<T> {
-    /// Waits for a request and answers it.
+    /// Waits for a request and answers it. Of a file system that was cut off the readers hear so from the kernel; those of the other
+    /// are served on.
     fn turn(&mut self) -> Result<(), End> {
-        let waited_for = [self.stopped.as_fd(), self.live.as_fd(), self.lasting.as_fd()];
-        let mut events = waited_for.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let stopped = self.stopped.as_fd();
+        let live = self.live.as_ref().map_or(stopped, Connection::as_fd);
+        let lasting = self.lasting.as_ref().map_or(stopped, Connection::as_fd);
+        let mut events = [stopped, live, lasting].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match poll(&mut events, None) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(()),
-            Err(_) => return Err(End::CutOff),
+            Err(_) => return Err(End::Nothing),
         }
         let [stopped, live, lasting] = events.map(|event| !event.revents().is_empty());
         if stopped {
-            return Err(End::Dropped);
+            return Err(End::Nothing);
         }
         if live {
-            self.serve_live()?;
+            self.serve_live();
         }
         if lasting {
-            self.lasting.serve_one(&mut self.buffers)?;
+            serve_one(&mut self.lasting, &mut self.buffers);
         }
-        Ok(())
+        if self.live.is_none() || self.lasting.is_none() {
+            self.serves.store(false, Ordering::Release);
+        }
+        if self.live.is_none() && self.lasting.is_none() { Err(End::Nothing) } else { Ok(()) }
     }
 
     /// Answers a reader of live files, and goes on while one is expected to ask for more.
-    fn serve_live(&mut self) -> Result<(), Unmounted> {
-        let mut served = self.live.serve_one(&mut self.buffers)?;
+    fn serve_live(&mut self) {
+        let mut served = serve_one(&mut self.live, &mut self.buffers);
         for _ in 1..TURN_REQUESTS {
             if served != Served::InTheMiddle {
-                break;
+                return;
             }
-            served = self.serve_expected()?;
+            served = self.serve_expected();
         }
-        Ok(())
     }
 
     /// Answers the request that is expected, if it comes while the thread is willing to look for it.
-    fn serve_expected(&mut self) -> Result<Served, Unmounted> {
+    fn serve_expected(&mut self) -> Served {
         let patience = self.patience.get_or_insert_with(Patience::of_this_process);
         let looks = patience.looks();
         for _ in 0..looks {
-            let served = self.live.serve_one(&mut self.buffers)?;
+            let served = serve_one(&mut self.live, &mut self.buffers);
             if served != Served::Nothing {
                 patience.rewarded();
-                return Ok(served);
+                return served;
             }
         }
         if looks > 0 {
             patience.disappointed();
         }
-        Ok(Served::Nothing)
+        Served::Nothing
     }
+}
+
+/// Answers one request, if there is one; a connection that is over is given up.
+fn serve_one<F: FileSystem + Sync>(connection: &mut Option<Connection<F>>, buffers: &mut Buffers) -> Served {
+    let served = connection.as_ref().map_or(Ok(Served::Nothing), |open| open.serve_one(buffers));
+    served.unwrap_or_else(|Unmounted| {
+        *connection = None;
+        Served::Nothing
+    })
+}
+
+/// Lists a directory of live files, which tells the kernel of all of them in one request instead of one for each.
+pub(crate) fn look_all_up(directory: impl AsFd) -> Result<(), Errno> {
+    let mut buffer = Vec::<u8>::with_capacity(4096);
+    // One call gets as much as the server puts into one answer; the rest would be looked up by name.
+    let mut entries = RawDir::new(directory, buffer.spare_capacity_mut());
+    entries.next().map_or(Ok(()), |entry| entry.map(drop))
 }
 
 #[cfg(test)]

@@ -315,9 +315,10 @@ fn a_tree_to_take_apart_is_of_the_same_file_system_on_every_kernel() {
 }
 
 #[test]
-fn a_file_system_that_was_cut_off_is_told_by_the_server() {
-    let Some(mut server) = started::<Counting>() else { return };
-    assert!(server.add().is_some());
+fn readers_of_one_file_system_are_served_on_when_the_other_was_cut_off_and_nobody_new_is() {
+    let Some(server) = started() else { return };
+    let directory = add(&server, counting(2));
+    let (live, lasting) = (Files::of(server.live(), directory), Files::of(server.lasting(), directory));
     let connection = rustix::fs::minor(rustix::fs::fstat(server.live()).unwrap().st_dev);
     let control = fsopen("fusectl", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
     fsconfig_create(&control).unwrap();
@@ -325,8 +326,14 @@ fn a_file_system_that_was_cut_off_is_told_by_the_server() {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     let abort = openat(&control, format!("{connection}/abort"), flags, Mode::empty()).unwrap();
     rustix::io::write(&abort, b"1").unwrap();
-    server.thread.take().unwrap().join().unwrap();
+    assert_eq!(open_file(&live, "stat").unwrap_err(), Errno::NOTCONN);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while server.serves() {
+        assert!(std::time::Instant::now() < deadline, "nobody has noticed");
+        std::thread::yield_now();
+    }
     assert!(server.add().is_none());
+    assert_eq!(content(&lasting, "cpu/online"), "0-1\n");
 }
 
 #[test]
